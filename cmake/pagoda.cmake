@@ -1,0 +1,61 @@
+# Compiler flags shared by all targets, and the two functions that declare a module and a test.
+
+set(PGD_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes
+    -Wmissing-prototypes -Wvla -Walloca -Wformat=2)
+add_library(pgd_flags INTERFACE)
+target_include_directories(pgd_flags INTERFACE ${CMAKE_SOURCE_DIR}/include)
+target_compile_options(pgd_flags INTERFACE ${PGD_WARNINGS} -fno-strict-aliasing
+    -ffp-contract=off -fstack-protector-strong)
+if(PGD_WERROR)
+  target_compile_options(pgd_flags INTERFACE -Werror)
+endif()
+if(PGD_CHECKED)
+  target_compile_definitions(pgd_flags INTERFACE PGD_CHECKED=1)
+endif()
+if(PGD_SANITIZE)
+  target_compile_options(pgd_flags INTERFACE -fsanitize=${PGD_SANITIZE} -fno-omit-frame-pointer
+      -fno-sanitize-recover=all)
+  target_link_options(pgd_flags INTERFACE -fsanitize=${PGD_SANITIZE})
+endif()
+
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+
+# pgd_module(<name> SOURCES a.c ... [DEPENDS base ...] [PACKAGES libuv ...])
+# A static library pgd_<name>. DEPENDS names the modules it may include and link; PACKAGES names
+# pkg-config modules, linked PRIVATE so that their headers do not leak.
+function(pgd_module name)
+  cmake_parse_arguments(M "" "" "SOURCES;DEPENDS;PACKAGES" ${ARGN})
+  add_library(pgd_${name} STATIC ${M_SOURCES})
+  target_link_libraries(pgd_${name} PRIVATE pgd_flags)
+  foreach(dep ${M_DEPENDS})
+    target_link_libraries(pgd_${name} PUBLIC pgd_${dep})
+  endforeach()
+  foreach(pkg ${M_PACKAGES})
+    if(NOT TARGET PkgConfig::${pkg})
+      pkg_check_modules(${pkg} REQUIRED IMPORTED_TARGET GLOBAL ${pkg})
+    endif()
+    target_link_libraries(pgd_${name} PRIVATE PkgConfig::${pkg})
+  endforeach()
+endfunction()
+
+# pgd_test(<target> SOURCES test_x.c ... LINK module ... [ARGS ...] [LABELS ...])
+# A CMocka program registered with ctest under its own name. It may include the private headers of
+# the modules it links (their source folders are on its path).
+function(pgd_test name)
+  cmake_parse_arguments(T "" "" "SOURCES;LINK;ARGS;LABELS" ${ARGN})
+  if(NOT TARGET PkgConfig::cmocka)
+    pkg_check_modules(cmocka REQUIRED IMPORTED_TARGET GLOBAL cmocka)
+  endif()
+  add_executable(${name} ${T_SOURCES})
+  target_link_libraries(${name} PRIVATE pgd_flags PkgConfig::cmocka)
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/tests)
+  target_compile_definitions(${name} PRIVATE PGD_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  foreach(dep ${T_LINK})
+    target_link_libraries(${name} PRIVATE pgd_${dep})
+  endforeach()
+  add_test(NAME ${name} COMMAND ${name} ${T_ARGS})
+  if(T_LABELS)
+    set_tests_properties(${name} PROPERTIES LABELS "${T_LABELS}")
+  endif()
+endfunction()
