@@ -1,0 +1,81 @@
+/* Executors run plans. `pgd_exec` is the port through which the engine drives a model on a device
+ * (the rank executor: builder, program, slots, sampler on a rank thread) or the simulator. The
+ * engine lends no memory: it writes each plan into a buffer the executor lends, and reads results
+ * in order. At most `steps_in_flight` plans are outstanding. */
+#ifndef PAGODA_EXEC_H
+#define PAGODA_EXEC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pagoda/clock.h"
+#include "pagoda/model.h"
+#include "pagoda/plan.h"
+#include "pagoda/status.h"
+
+typedef struct pgd_exec pgd_exec;
+
+typedef struct pgd_exec_info {
+    pgd_plan_limits limits;
+    uint32_t steps_in_flight;
+    uint32_t max_model_len;
+    uint64_t kv_bytes, weight_bytes, workspace_bytes; /* for the memory report */
+    const char *device_name;                          /* "cpu avx512bf16, 2 threads" */
+} pgd_exec_info;
+
+/* Implemented by each executor; the first member of its struct. Thread: the engine's, except where
+ * noted. */
+struct pgd_exec {
+    const pgd_exec_info *(*info)(const pgd_exec *x);
+    /* A buffer of limits.max_plan_bytes for the next plan, or NULL when steps_in_flight plans are
+     * outstanding. Borrowed until submit. */
+    void *(*begin)(pgd_exec *x);
+    /* Run the plan written into the buffer of the last begin. Never blocks. */
+    void (*submit)(pgd_exec *x);
+    /* The oldest finished step, or NULL. Borrowed until release. */
+    const pgd_step_result *(*poll)(pgd_exec *x);
+    void (*release)(pgd_exec *x);
+    /* Call fn(ctx) from any thread whenever a step has finished. Set once before the first plan. */
+    void (*on_result)(pgd_exec *x, void (*fn)(void *ctx), void *ctx);
+    void (*destroy)(pgd_exec *x);
+};
+
+typedef struct pgd_exec_options {
+    const char *device;       /* "cpu" | "cuda" */
+    uint32_t n_threads;       /* CPU: 0 = all cores */
+    int32_t isa;              /* CPU: a pgd_isa, or -1 for the best there is */
+    uint32_t max_seqs;        /* --max-num-seqs; also the number of slots is 2x this */
+    uint32_t max_tokens;      /* --max-num-batched-tokens */
+    uint32_t max_model_len;   /* 0: of the model */
+    uint32_t page_tokens;     /* --block-size; 0: device default */
+    uint64_t kv_bytes;        /* --kv-cache-memory-bytes; 0: device default */
+    uint32_t steps_in_flight; /* 1..3; 0: 2 */
+    bool dummy_weights;       /* --load-format dummy */
+} pgd_exec_options;
+
+/* Load the model onto the device and start its rank thread. progress (may be NULL) is written with
+ * 0..1000 as weights load. The model is borrowed until destroy (weights of the CPU device may stay
+ * mapped). Errors name the missing op, the memory that lacked, or the limit. */
+pgd_status pgd_exec_open(const pgd_model *model, const pgd_exec_options *opt,
+                         _Atomic uint32_t *progress, pgd_exec **out, pgd_error *err);
+
+/* Simulator: no model; each page remembers the tokens written to it, and the token sampled after a
+ * sequence is a hash of all tokens found through its page table (so that any page shared, freed or
+ * copied wrongly changes the text), of its seed and choice. */
+typedef struct pgd_sim_options {
+    pgd_plan_limits limits;
+    uint32_t steps_in_flight, max_model_len;
+    int32_t eos_id; /* sampled with probability 1 / mean_len; -1: never */
+    uint32_t mean_len;
+    uint64_t step_base_ns; /* cost model: base + per_token * n_tok */
+    uint64_t step_token_ns;
+    uint64_t fail_at_step;  /* report PGD_E_DEVICE at this step; 0: never */
+    const pgd_clock *clock; /* virtual: results are ready when their time has come */
+    bool realtime;          /* own thread that sleeps for the cost, for load tests */
+} pgd_sim_options;
+pgd_status pgd_exec_open_sim(const pgd_sim_options *opt, pgd_exec **out, pgd_error *err);
+/* The token that the simulator samples after tok[0..n): the oracle of the tests. */
+int32_t pgd_sim_next_token(const pgd_sim_options *opt, const int32_t *tok, uint32_t n,
+                           uint64_t seed, uint32_t choice);
+
+#endif

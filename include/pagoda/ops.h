@@ -1,0 +1,173 @@
+/* The operations of a decoder. Each has a POD argument struct whose tensors are bound once by the
+ * builder; what changes from step to step comes in pgd_step_view. Every row's comment is its
+ * contract: formula, shapes, types, rounding. Accumulation is f32 in one fixed order that depends
+ * on the shapes and on absolute positions only, never on the number of rows, the split into chunks
+ * or the number of threads: the same row gives the same bits in any batch (within one instruction
+ * set level).
+ *
+ * Types on the CPU: the residual stream h and logits are f32; what enters a linear (`act`) is bf16
+ * when the weights are bf16 (rounded once, by the op that writes it), else f32. KV pages hold bf16
+ * for bf16 models, f16 for f16 models, f32 for f32 models. */
+#ifndef PAGODA_OPS_H
+#define PAGODA_OPS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pagoda/plan.h"
+#include "pagoda/sampling.h"
+#include "pagoda/status.h"
+#include "pagoda/tensor.h"
+
+typedef struct pgd_device pgd_device;
+typedef struct pgd_weight pgd_weight;
+
+/* Per-slot state that lives on the device between steps. One allocation each, indexed by slot. */
+typedef struct pgd_slots {
+    uint32_t max_slots, max_pages, vocab_size;
+    int32_t *page_table;    /* [max_slots][max_pages] */
+    int32_t *last_token;    /* [max_slots] sampled last */
+    pgd_sampling *sampling; /* [max_slots] */
+    uint32_t *n_prompt;     /* [max_slots] */
+    uint16_t *counts;       /* [max_slots][vocab]: times generated (15 bits), 0x8000 = in prompt */
+    pgd_bias *bias;         /* [max_slots][PGD_MAX_BIAS] */
+    uint32_t *n_bias;       /* [max_slots] */
+} pgd_slots;
+
+/* The step as the device sees it. Arrays are device memory, valid for the step. */
+typedef struct pgd_step_view {
+    uint32_t n_tok, n_seq;
+    uint32_t n_rows;           /* rows whose logits are wanted */
+    const pgd_plan_seq *seq;   /* [n_seq] */
+    const int32_t *ids;        /* [n_tok] after late ids were filled in */
+    const int32_t *pos;        /* [n_tok] absolute positions */
+    const int32_t *tok_seq;    /* [n_tok] index into seq */
+    const int32_t *row_tok;    /* [n_rows] token index of each logits row, ascending */
+    const int32_t *row_seq;    /* [n_rows] index into seq */
+    const int32_t *row_target; /* [n_rows] scored token id, or -1: this row samples */
+    const pgd_slots *slots;
+    uint32_t page_tokens; /* a power of two */
+} pgd_step_view;
+
+/* y[i] = table[ids[i]]; table [vocab, d] any float type, y [n_tok, d] f32. */
+typedef struct pgd_embed_args {
+    pgd_tensor table, y;
+} pgd_embed_args;
+
+/* RMSNorm: y = round(x / sqrt(mean(x^2) + eps) * w). x [n, d] f32, w [d] f32, y [n, d] act.
+ * rows: 0 = n_tok rows, 1 = n_rows rows. The sum of squares runs in one fixed order. */
+typedef struct pgd_norm_args {
+    pgd_tensor x, w, y;
+    float eps;
+    uint32_t over_rows;
+} pgd_norm_args;
+
+typedef enum pgd_epilogue {
+    PGD_EPI_NONE,     /* y = W x + b */
+    PGD_EPI_RESIDUAL, /* y += W x + b, y f32 */
+    PGD_EPI_SWIGLU,   /* rows of W alternate gate, up: y[j] = act(g_j) * u_j, y [n, N/2] */
+} pgd_epilogue;
+
+/* y [n, N] from x [n, k]; x bf16 with W bf16, x f32 with W f16 or f32; y f32 or bf16, rounded
+ * once. bias [N] f32 or data NULL. */
+typedef struct pgd_linear_args {
+    pgd_tensor x, y, bias;
+    const pgd_weight *w;
+    pgd_epilogue epilogue;
+    uint32_t gelu;      /* SWIGLU: gate activation 0 silu, 1 gelu tanh */
+    uint32_t over_rows; /* 0: n_tok rows, 1: n_rows rows (lm head) */
+} pgd_linear_args;
+
+/* Split qkv [n_tok, (Hq + 2 Hkv) D] f32; RMSNorm q and k per head when q_norm.data is set; rotate
+ * the first rotary_dim of each head (halves layout, x1 cos - x2 sin, x2 cos + x1 sin) by tables
+ * cos/sin [max_position, rotary_dim / 2] f32; write q [n_tok, Hq, D] act, and k, v into the pages
+ * of the token's slot. Page of one layer: K [Hkv][page_tokens][D], then V the same (CPU). */
+typedef struct pgd_qkv_post_args {
+    pgd_tensor qkv, q, q_norm, k_norm, cos, sin;
+    void *kv; /* pages of this layer */
+    pgd_dtype kv_type;
+    uint32_t n_heads, n_kv_heads, head_dim, rotary_dim;
+    uint64_t page_bytes;
+    float eps;
+} pgd_qkv_post_args;
+
+/* Causal attention of q over the pages of its sequence: softmax(scale q k) v with f32 accumulation
+ * over blocks of positions at fixed absolute places, combined in order. window: a query at p sees
+ * positions > p - window; 0 = all. out [n_tok, Hq D] act. */
+typedef struct pgd_attn_args {
+    pgd_tensor q, out;
+    const void *kv;
+    pgd_dtype kv_type;
+    uint32_t n_heads, n_kv_heads, head_dim;
+    uint32_t window;
+    uint64_t page_bytes;
+    float scale;
+} pgd_attn_args;
+
+/* y[r] = x[row_tok[r]]; [.., d] f32. */
+typedef struct pgd_gather_args {
+    pgd_tensor x, y;
+} pgd_gather_args;
+
+/* logits [n_rows, vocab] f32 in place, sampling rows only (row_target < 0): bias, min-tokens mask
+ * (-inf on stop ids while generated < min_tokens), penalties from counts. Scored rows stay raw.
+ * The number of generated tokens is pos + 1 - n_prompt of the slot. */
+typedef struct pgd_logits_post_args {
+    pgd_tensor logits;
+} pgd_logits_post_args;
+
+/* For each row: a sampling row draws argmax_i(logit_i / T + gumbel(seed, choice, position, i)) over
+ * the tokens that min-p, top-k and top-p keep (position = pos + 1, purpose PGD_RNG_SAMPLE), or the
+ * argmax when greedy; writes sample_out, last_token, and counts the token when penalties are on. A
+ * scored row writes score_out. Logprobs: logit - logsumexp of the processed logits before
+ * temperature. top lists: descending, ties by lower id. Rows with NaN or +inf set
+ * PGD_OUT_BAD_LOGITS. */
+typedef struct pgd_sample_args {
+    pgd_tensor logits;
+    pgd_sample_out *sample_out; /* host memory, in order of sampling rows */
+    pgd_score_out *score_out;   /* host memory, in order of scored rows */
+} pgd_sample_args;
+
+/* Copy the first n_tokens of pages, all layers of one pool of n_layers * n_pages pages. */
+typedef struct pgd_kv_copy_args {
+    void *kv;
+    pgd_dtype kv_type;
+    uint32_t n_layers, n_pages, n_kv_heads, head_dim, page_tokens;
+    uint64_t page_bytes;
+    const pgd_plan_copy *copy;
+    uint32_t n_copy;
+} pgd_kv_copy_args;
+
+/* Apply a plan's slot inits and page-table diffs to the slots; counts are rebuilt from the history
+ * when the sequence has penalties. `plan` is the blob in memory the device can read. */
+typedef struct pgd_slots_apply_args {
+    const pgd_plan *plan;
+    pgd_slots *slots;
+} pgd_slots_apply_args;
+
+#define PGD_OPS(X)                                                                                 \
+    X(EMBED, embed)                                                                                \
+    X(NORM, norm)                                                                                  \
+    X(LINEAR, linear)                                                                              \
+    X(QKV_POST, qkv_post)                                                                          \
+    X(ATTN, attn)                                                                                  \
+    X(GATHER, gather)                                                                              \
+    X(LOGITS_POST, logits_post)                                                                    \
+    X(SAMPLE, sample)                                                                              \
+    X(KV_COPY, kv_copy)                                                                            \
+    X(SLOTS_APPLY, slots_apply)
+
+typedef enum pgd_op {
+#define PGD_OP_ENUM(U, l) PGD_OP_##U,
+    PGD_OPS(PGD_OP_ENUM)
+#undef PGD_OP_ENUM
+        PGD_OP_N
+} pgd_op;
+
+/* args: the op's struct above. Returns PGD_OK, or PGD_E_DEVICE after the device latched an error.
+ */
+typedef pgd_status (*pgd_op_fn)(pgd_device *d, const void *args, const pgd_step_view *step);
+
+const char *pgd_op_name(pgd_op op);
+
+#endif
