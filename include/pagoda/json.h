@@ -62,9 +62,13 @@ size_t pgd_json_count(const pgd_json *v);
 bool pgd_json_is_null(const pgd_json *v); /* true for NULL (absent) and for JSON null */
 bool pgd_json_as_bool(const pgd_json *v, bool *out);
 bool pgd_json_as_i64(const pgd_json *v, int64_t *out);
+bool pgd_json_as_u64(const pgd_json *v, uint64_t *out);
 bool pgd_json_as_f64(const pgd_json *v, double *out);
 bool pgd_json_as_str(const pgd_json *v, pgd_sv *out);
 /* True when the number was written without fraction and exponent ("1", not "1.0"). */
 bool pgd_json_is_integer_literal(const pgd_json *v);
+/* The digits as written of an integer literal of 2^53 or more (either sign), which a double may not
+ * hold; false for any other node. Borrowed from the document. */
+bool pgd_json_big_digits(const pgd_json *v, pgd_sv *out);
 
 #endif
