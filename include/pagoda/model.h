@@ -28,7 +28,7 @@ typedef struct pgd_rope_spec {
     double beta_fast, beta_slow;              /* yarn */
     double attention_factor;                  /* yarn: multiplies cos and sin; resolved, never 0 */
     bool truncate;                            /* yarn: round the correction range outward */
-    uint32_t rotary_dim;                      /* <= head_dim */
+    uint32_t rotary_dim;                      /* even, <= head_dim */
 } pgd_rope_spec;
 
 typedef enum pgd_act { PGD_ACT_SILU, PGD_ACT_GELU_TANH } pgd_act;
@@ -37,7 +37,8 @@ enum { PGD_MAX_EOS_IDS = 16, PGD_MODEL_NAME_BYTES = 64 };
 
 typedef struct pgd_model_spec {
     char architecture[PGD_MODEL_NAME_BYTES]; /* "LlamaForCausalLM" */
-    pgd_dtype dtype;                         /* of the weights as stored (torch_dtype) */
+    pgd_dtype dtype; /* the weights are used in: dtype or torch_dtype; without it that of the
+                        embedding as stored (PGD_DTYPE_N from pgd_model_spec_parse then) */
     uint32_t vocab_size, d_model, n_layers, n_heads, n_kv_heads, head_dim, d_ff;
     uint32_t max_position;   /* context length of the checkpoint, RoPE scaling included */
     uint32_t sliding_window; /* tokens a query sees, itself included; 0: all */
@@ -58,14 +59,18 @@ typedef struct pgd_generation_config {
     double temperature, top_p, min_p, repetition_penalty;
     int32_t top_k;
     uint32_t max_new_tokens;
-    bool do_sample; /* false: temperature defaults to 0 when the file says do_sample false */
+    bool do_sample; /* false only when the file says so: temperature then defaults to 0 */
 } pgd_generation_config;
 
-/* Parse config.json and generation_config.json text (generation may be empty). Errors:
- * PGD_E_UNSUPPORTED / PGD_E_FORMAT naming the field, what it holds and what was expected. Unknown
- * keys that change the mathematics (quantization_config, layer types we lack, ...) are errors. */
+/* Parse config.json text. Errors: PGD_E_UNSUPPORTED / PGD_E_FORMAT naming the field, what it holds
+ * and what was expected. Keys that change the mathematics (quantization_config, layer types we
+ * lack, ...) are errors. */
 pgd_status pgd_model_spec_parse(const char *config_json, size_t n, pgd_model_spec *out,
                                 pgd_error *err);
+/* Parse generation_config.json text (n may be 0: no file). Adds its end ids to spec->eos_ids.
+ * Errors as above. */
+pgd_status pgd_generation_parse(const char *json, size_t n, pgd_model_spec *spec,
+                                pgd_generation_config *out, pgd_error *err);
 
 /* Weight slots of the decoder program. Per-layer slots take a layer index. */
 typedef enum pgd_slot_kind {
@@ -88,7 +93,7 @@ typedef enum pgd_slot_kind {
 } pgd_slot_kind;
 
 /* The tensors that fill one slot, in order; rows add up to the slot's rows. Data is borrowed from
- * the open model (mapped files). */
+ * the open model (mapped files) and may have any alignment and any float type. */
 enum { PGD_SLOT_MAX_PARTS = 3 };
 typedef struct pgd_slot_parts {
     uint32_t n_parts;
@@ -102,7 +107,8 @@ enum {
 }; /* read config only; slots have NULL data and the right shapes */
 
 /* Open the folder: config, generation config, safetensors (single or sharded with index). Checks
- * that every slot's tensors exist with the right shape and a float type. */
+ * that every slot's tensors exist with the right shape and a float type, and that the files hold no
+ * other tensors (a bias that config.json does not speak of would change the answers). */
 pgd_status pgd_model_open(const char *dir, unsigned flags, pgd_model **out, pgd_error *err);
 void pgd_model_close(pgd_model **m);
 const pgd_model_spec *pgd_model_get_spec(const pgd_model *m);
