@@ -1,0 +1,31 @@
+/* The route table. Private to src/http. */
+#ifndef PGD_HTTP_ROUTE_H
+#define PGD_HTTP_ROUTE_H
+
+#include <stdbool.h>
+
+#include "pagoda/api.h"
+#include "pagoda/str.h"
+
+enum { PGD_GET = 1, PGD_POST = 2 }; /* HEAD goes wherever GET goes, OPTIONS everywhere */
+
+enum {
+    PGD_ROUTE_OPEN = 1,      /* answered without a key */
+    PGD_ROUTE_METRIC = 2,    /* open unless the options ask for a key */
+    PGD_ROUTE_MODEL_USE = 4, /* needs the loaded model: refused early while loading or draining */
+    PGD_ROUTE_QUIET = 8,     /* not in the access log */
+};
+
+typedef struct pgd_route_row {
+    const char *path; /* exact; a trailing "/" takes the rest as the argument */
+    pgd_route route;
+    unsigned methods, flags;
+} pgd_route_row;
+
+/* Find the row for a request target (query ignored, repeated and trailing slashes forgiven).
+ * *arg is the percent-decoded rest for prefix rows, in scratch. NULL: unknown path. */
+const pgd_route_row *pgd_route_find(pgd_sv target, pgd_buf *scratch, pgd_sv *arg);
+/* "GET, HEAD, OPTIONS" for the Allow header. */
+const char *pgd_route_allow(const pgd_route_row *row);
+
+#endif

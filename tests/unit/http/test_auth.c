@@ -1,0 +1,121 @@
+/* Routes, key files and key lookup. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "http/auth.h"
+#include "http/route.h"
+#include "pagoda/mem.h"
+
+static const pgd_route_row *find(const char *target, pgd_buf *scratch, pgd_sv *arg) {
+    return pgd_route_find(pgd_sv_c(target), scratch, arg);
+}
+
+static void paths_forgive_slashes_and_queries(void **state) {
+    (void)state;
+    pgd_buf scratch = {0};
+    pgd_sv arg;
+    static const char *const same[] = {"/v1/models", "/v1/models/", "//v1//models", "/models",
+                                       "/v1/models?x=/y"};
+    for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
+        const pgd_route_row *row = find(same[i], &scratch, &arg);
+        assert_non_null(row);
+        assert_int_equal(row->route, PGD_ROUTE_MODELS);
+    }
+    assert_null(find("/v1/modelz", &scratch, &arg));
+    assert_null(find("/v1", &scratch, &arg));
+    assert_int_equal(find("/", &scratch, &arg)->route, PGD_ROUTE_ROOT);
+    pgd_buf_fini(&scratch);
+}
+
+static void a_model_id_may_hold_slashes_and_escapes(void **state) {
+    (void)state;
+    pgd_buf scratch = {0};
+    pgd_sv arg;
+    const pgd_route_row *row = find("/v1/models/meta%2Fllama:8b/x", &scratch, &arg);
+    assert_non_null(row);
+    assert_int_equal(row->route, PGD_ROUTE_MODEL);
+    assert_true(pgd_sv_eq(arg, PGD_SV("meta/llama:8b/x")));
+    assert_null(find("/v1/models/a%00b", &scratch, &arg));
+    pgd_buf_fini(&scratch);
+}
+
+/* A head with one header. */
+static pgd_http_head head_with(const char *name, const char *value) {
+    pgd_http_head h;
+    memset(&h, 0, sizeof(h));
+    h.field[0].name = pgd_sv_c(name);
+    h.field[0].value = pgd_sv_c(value);
+    h.n_fields = 1;
+    return h;
+}
+
+static void keys_are_found_in_both_headers_and_nowhere_else(void **state) {
+    (void)state;
+    pgd_api_key keys[2];
+    pgd_http_key_from_secret(PGD_SV("alpha"), 0, &keys[0]);
+    pgd_http_key_from_secret(PGD_SV("beta"), 1, &keys[1]);
+    pgd_http_options opt = pgd_http_options_default;
+    opt.keys = keys;
+    opt.n_keys = 2;
+    pgd_http_head h = head_with("Authorization", "Bearer beta");
+    assert_ptr_equal(pgd_auth_find(&opt, &h), &keys[1]);
+    h = head_with("authorization", "bearer alpha");
+    assert_ptr_equal(pgd_auth_find(&opt, &h), &keys[0]);
+    h = head_with("X-Api-Key", "alpha");
+    assert_ptr_equal(pgd_auth_find(&opt, &h), &keys[0]);
+    static const char *const wrong[] = {"Bearer gamma", "Bearer ", "Bearer",
+                                        "Basic beta",   "beta",    ""};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        h = head_with("authorization", wrong[i]);
+        assert_null(pgd_auth_find(&opt, &h));
+    }
+    h = head_with("host", "a");
+    assert_null(pgd_auth_find(&opt, &h));
+}
+
+static void a_key_file_names_its_bad_lines(void **state) {
+    (void)state;
+    /* SHA-256 of "secret" */
+    const char *digest = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+    pgd_api_key *keys = NULL;
+    uint32_t n = 0;
+    pgd_error err = {0};
+    pgd_buf text = {0};
+    pgd_buf_putf(&text, "# team keys\n\n alice:%s\nbob:%s:team-b:priority\r\n", digest, digest);
+    assert_int_equal(pgd_http_parse_keys(pgd_buf_sv(&text), &keys, &n, &err), PGD_OK);
+    assert_int_equal(n, 2);
+    assert_string_equal(keys[0].tenant, "alice");
+    assert_false(keys[0].may_set_priority);
+    assert_string_equal(keys[1].tenant, "team-b");
+    assert_true(keys[1].may_set_priority);
+    pgd_http_options opt = pgd_http_options_default;
+    opt.keys = keys;
+    opt.n_keys = 1;
+    pgd_http_head h = head_with("x-api-key", "secret");
+    assert_ptr_equal(pgd_auth_find(&opt, &h), &keys[0]);
+    static const char *const bad[] = {"alice", "alice:zz", ":00", "a b:00", "alice:abc:t:admin"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char line[64];
+        snprintf(line, sizeof(line), "\n%s\n", bad[i]);
+        assert_int_equal(pgd_http_parse_keys(pgd_sv_c(line), &keys, &n, &err), PGD_E_FORMAT);
+        assert_non_null(strstr(err.msg, "line 2"));
+    }
+    pgd_free(keys);
+    pgd_buf_fini(&text);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(paths_forgive_slashes_and_queries),
+        cmocka_unit_test(a_model_id_may_hold_slashes_and_escapes),
+        cmocka_unit_test(keys_are_found_in_both_headers_and_nowhere_else),
+        cmocka_unit_test(a_key_file_names_its_bad_lines),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
