@@ -76,7 +76,7 @@ static pgd_status hex4(checker *c, uint32_t *out) {
 /* After "\u". */
 static pgd_status unicode_escape(checker *c) {
     const size_t at = c->i - 2;
-    uint32_t unit;
+    uint32_t unit = 0;
     PGD_TRY(hex4(c, &unit));
     if (unit == 0) return fail_at(c, at, PGD_E_FORMAT, "\\u0000 is not allowed in a string");
     if (unit < 0xD800 || unit > 0xDFFF) return PGD_OK;
@@ -142,9 +142,10 @@ static pgd_status number(checker *c) {
     const size_t from = c->i;
     bool exponent = false;
     if (peek(c) == '-') c->i++;
+    const size_t whole = c->i;
     const bool zero = peek(c) == '0';
     PGD_TRY(digits(c));
-    if (zero && c->s[c->i - 1] != '0') return fail_at(c, from, PGD_E_FORMAT, "leading zero");
+    if (zero && c->i - whole > 1) return fail_at(c, from, PGD_E_FORMAT, "leading zero");
     if (peek(c) == '.') {
         c->i++;
         PGD_TRY(digits(c));
