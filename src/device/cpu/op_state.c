@@ -1,0 +1,96 @@
+/* slots_apply and logits_post: the per-slot state that lives between steps, and what it does to the
+ * logits before sampling. Plans were checked by their receiver; offsets are trusted here. */
+#include "cpu_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { IN_PROMPT = 0x8000, MAX_COUNT = 0x7fff };
+
+static const void *at(const pgd_plan *p, uint32_t offset) {
+    return (const unsigned char *)p + offset;
+}
+
+static void apply_init(pgd_slots *s, const pgd_plan *plan, const pgd_plan_init *in) {
+    s->sampling[in->slot] = in->sampling;
+    s->n_prompt[in->slot] = in->n_prompt;
+    s->n_bias[in->slot] = in->n_bias;
+    if (in->n_bias)
+        memcpy(s->bias + (size_t)in->slot * PGD_MAX_BIAS, at(plan, in->off_bias),
+               in->n_bias * sizeof(pgd_bias));
+    if (!(in->sampling.flags & PGD_SAMPLE_PENALTIES)) return;
+    uint16_t *counts = s->counts + (size_t)in->slot * s->vocab_size;
+    memset(counts, 0, s->vocab_size * sizeof *counts);
+    const int32_t *history = at(plan, in->off_history);
+    for (uint32_t i = 0; i < in->n_history; i++) {
+        uint16_t *c = &counts[history[i]];
+        if (i < in->n_prompt)
+            *c |= IN_PROMPT;
+        else if ((*c & MAX_COUNT) < MAX_COUNT)
+            (*c)++;
+    }
+}
+
+pgd_status pgd_cpu_slots_apply(pgd_device *d, const void *args, const pgd_step_view *step) {
+    const pgd_slots_apply_args *a = args;
+    const pgd_plan *p = a->plan;
+    (void)d;
+    (void)step;
+    const pgd_plan_init *init = at(p, p->off_init);
+    for (uint32_t i = 0; i < p->n_init; i++)
+        apply_init(a->slots, p, &init[i]);
+    const pgd_plan_table *t = at(p, p->off_table);
+    for (uint32_t i = 0; i < p->n_table; i++)
+        memcpy(a->slots->page_table + (size_t)t[i].slot * a->slots->max_pages + t[i].first,
+               at(p, t[i].off_pages), t[i].n * sizeof(int32_t));
+    return PGD_OK;
+}
+
+typedef struct post_job {
+    const pgd_logits_post_args *a;
+    const pgd_step_view *step;
+} post_job;
+
+static void penalize(float *x, const uint16_t *counts, uint32_t n, const pgd_sampling *p) {
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t four;
+        while (i + 4 <= n && (memcpy(&four, counts + i, sizeof four), four == 0))
+            i += 4; /* most of a vocabulary never occurred */
+        if (i == n) break;
+        const uint16_t c = counts[i];
+        if (!c) continue;
+        if (p->repetition_penalty != 1.0F)
+            x[i] = x[i] > 0.0F ? x[i] / p->repetition_penalty : x[i] * p->repetition_penalty;
+        if (c & MAX_COUNT)
+            x[i] -= p->presence_penalty + p->frequency_penalty * (float)(c & MAX_COUNT);
+    }
+}
+
+static void post_rows(void *arg, uint64_t begin, uint64_t end, uint32_t thread) {
+    const post_job *const j = arg;
+    const pgd_step_view *v = j->step;
+    const pgd_slots *s = v->slots;
+    const uint32_t vocab = (uint32_t)j->a->logits.shape[1];
+    (void)thread;
+    for (uint64_t r = begin; r < end; r++) {
+        if (v->row_target[r] >= 0) continue;
+        float *x = (float *)(void *)pgd_cpu_row(&j->a->logits, r);
+        const uint32_t slot = v->seq[v->row_seq[r]].slot;
+        const pgd_sampling *p = &s->sampling[slot];
+        const pgd_bias *bias = s->bias + (size_t)slot * PGD_MAX_BIAS;
+        for (uint32_t i = 0; i < s->n_bias[slot]; i++)
+            if ((uint32_t)bias[i].id < vocab) x[bias[i].id] += bias[i].value;
+        const uint32_t known = (uint32_t)v->pos[v->row_tok[r]] + 1;
+        if (known < s->n_prompt[slot] + p->min_tokens)
+            for (uint32_t i = 0; i < p->n_stop_ids; i++)
+                if ((uint32_t)p->stop_ids[i] < vocab) x[p->stop_ids[i]] = -INFINITY;
+        if (p->flags & PGD_SAMPLE_PENALTIES)
+            penalize(x, s->counts + (size_t)slot * s->vocab_size, vocab, p);
+    }
+}
+
+pgd_status pgd_cpu_logits_post(pgd_device *d, const void *args, const pgd_step_view *step) {
+    post_job j = {.a = args, .step = step};
+    pgd_pool_for(step->n_rows > 1 ? pgd_cpu_of(d)->pool : NULL, step->n_rows, 1, post_rows, &j);
+    return PGD_OK;
+}
