@@ -1,0 +1,130 @@
+/* What the loader does: the model folder first (cheap, finds most mistakes), then the executor
+ * with its weights and KV pages, then the engine. Runs on the loader thread, or on the main thread
+ * for --check-config. */
+#include <stdio.h>
+#include <string.h>
+
+#include "app/serve.h"
+#include "pagoda/cpu.h"
+#include "pagoda/fs.h"
+#include "pagoda/log.h"
+
+pgd_status pgd_server_open_model(pgd_server *s, pgd_error *err) {
+    const pgd_config *c = s->config;
+    if (c->model == NULL)
+        return pgd_fail(err, PGD_E_INVALID,
+                        "no model given: pagoda serve MODEL, --model, or PAGODA_MODEL");
+    if (!pgd_fs_is_dir(c->model))
+        return pgd_fail(err, PGD_E_NOT_FOUND, "model '%s' is no folder", c->model);
+    const bool no_weights = strcmp(c->load_format, "dummy") == 0 || strcmp(c->device, "sim") == 0;
+    PGD_TRY(pgd_model_open(c->model, no_weights ? PGD_MODEL_DUMMY_WEIGHTS : 0u, &s->model, err));
+    char path[4096];
+    PGD_TRY(pgd_fs_join(path, sizeof(path), c->model, "tokenizer.json", err));
+    PGD_TRY(pgd_tokenizer_load(path, &s->tokenizer, err));
+    PGD_TRY(pgd_chat_load(c->model, c->chat_template, &s->chat, err));
+    const pgd_model_spec *spec = pgd_model_get_spec(s->model);
+    if (c->max_model_len > spec->max_position)
+        return pgd_fail(err, PGD_E_INVALID,
+                        "--max-model-len: %llu is more than the %u positions of the model",
+                        (unsigned long long)c->max_model_len, spec->max_position);
+    if (pgd_tokenizer_vocab_size(s->tokenizer) > spec->vocab_size)
+        return pgd_fail(err, PGD_E_FORMAT,
+                        "tokenizer.json has ids up to %u, but config.json says vocab_size %u",
+                        pgd_tokenizer_vocab_size(s->tokenizer) - 1, spec->vocab_size);
+    return PGD_OK;
+}
+
+static uint32_t model_len(const pgd_server *s) {
+    const uint64_t asked = s->config->max_model_len;
+    return asked != 0 ? (uint32_t)asked : pgd_model_get_spec(s->model)->max_position;
+}
+
+/* 60 tokens a second for each stream, whatever the number of streams. */
+static pgd_status open_sim(pgd_server *s, pgd_error *err) {
+    const pgd_config *c = s->config;
+    const uint32_t page = c->block_size != 0 ? (uint32_t)c->block_size : 16;
+    const uint32_t per_seq = (model_len(s) + page - 1) / page;
+    const pgd_sim_options opt = {
+        .limits = {.max_seqs = (uint32_t)c->max_num_seqs,
+                   .max_tokens = (uint32_t)c->max_num_batched_tokens,
+                   .max_slots = 2 * (uint32_t)c->max_num_seqs,
+                   .max_pages_per_seq = per_seq,
+                   .page_tokens = page,
+                   .n_pages = per_seq * (uint32_t)c->max_num_seqs,
+                   .vocab_size = pgd_tokenizer_vocab_size(s->tokenizer)},
+        .steps_in_flight = (uint32_t)c->steps_in_flight,
+        .max_model_len = model_len(s),
+        .eos_id = -1,
+        .mean_len = 1,
+        .step_base_ns = 1000000000u / 60,
+        .clock = &s->clock,
+        .realtime = true,
+    };
+    return pgd_exec_open_sim(&opt, &s->exec, err);
+}
+
+static pgd_status open_exec(pgd_server *s, pgd_error *err) {
+    const pgd_config *c = s->config;
+    if (strcmp(c->device, "sim") == 0) return open_sim(s, err);
+    pgd_isa isa = PGD_ISA_SCALAR;
+    const bool auto_isa = strcmp(c->cpu_isa, "auto") == 0;
+    if (!auto_isa) PGD_TRY(pgd_isa_parse(c->cpu_isa, &isa, err));
+    const pgd_exec_options opt = {
+        .device = strcmp(c->device, "auto") == 0 ? "cpu" : c->device,
+        .n_threads = (uint32_t)c->threads,
+        .isa = auto_isa ? -1 : (int32_t)isa,
+        .max_seqs = (uint32_t)c->max_num_seqs,
+        .max_tokens = (uint32_t)c->max_num_batched_tokens,
+        .max_model_len = model_len(s),
+        .page_tokens = (uint32_t)c->block_size,
+        .kv_bytes = c->kv_cache_memory_bytes,
+        .steps_in_flight = (uint32_t)c->steps_in_flight,
+        .dummy_weights = strcmp(c->load_format, "dummy") == 0,
+    };
+    return pgd_exec_open(s->model, &opt, &s->load_progress, &s->exec, err);
+}
+
+static void report_memory(const pgd_server *s) {
+    const pgd_exec_info *info = s->exec->info(s->exec);
+    const double mib = 1024.0 * 1024.0;
+    pgd_log(
+        PGD_LOG_INFO, "app",
+        "device %s: weights %.0f MiB, KV %.0f MiB in %u blocks of %u tokens, workspace %.0f MiB",
+        info->device_name, (double)info->weight_bytes / mib, (double)info->kv_bytes / mib,
+        info->limits.n_pages, info->limits.page_tokens, (double)info->workspace_bytes / mib);
+}
+
+pgd_status pgd_server_start_engine(pgd_server *s, pgd_error *err) {
+    const pgd_config *c = s->config;
+    PGD_TRY(open_exec(s, err));
+    report_memory(s);
+    const pgd_engine_options opt = {
+        .max_num_seqs = (uint32_t)c->max_num_seqs,
+        .max_num_batched_tokens = (uint32_t)c->max_num_batched_tokens,
+        .max_model_len = model_len(s),
+        .max_queued = (uint32_t)c->max_queued_requests,
+        .max_bypass = (uint32_t)c->max_bypass,
+        .prefix_caching = c->enable_prefix_caching,
+        .clock = &s->clock,
+        .metrics = s->metrics,
+    };
+    PGD_TRY(pgd_engine_create(s->exec, &opt, &s->engine, err));
+    PGD_TRY(pgd_engine_start(s->engine, err));
+    const pgd_config_list names = pgd_serve_names(s);
+    const bool use_generation = strcmp(c->generation_config, "vllm") != 0;
+    const pgd_api_model model = {
+        .engine = s->engine,
+        .tokenizer = s->tokenizer,
+        .chat = s->chat,
+        .spec = pgd_model_get_spec(s->model),
+        .generation = use_generation ? pgd_model_get_generation(s->model) : NULL,
+        .names = names.v,
+        .n_names = names.n,
+        .max_model_len = model_len(s),
+        .max_logprobs = (uint32_t)c->max_logprobs,
+        .created = pgd_wall_ns() / 1000000000u,
+        .enable_priority = strcmp(c->scheduling_policy, "priority") == 0,
+    };
+    pgd_api_attach(s->api, &model);
+    return PGD_OK;
+}

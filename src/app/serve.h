@@ -1,0 +1,67 @@
+/* The serve command: everything the server is made of, in the order in which it is built. Private
+ * to src/app. */
+#ifndef PGD_APP_SERVE_H
+#define PGD_APP_SERVE_H
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "pagoda/api.h"
+#include "pagoda/chat.h"
+#include "pagoda/config.h"
+#include "pagoda/engine.h"
+#include "pagoda/exec.h"
+#include "pagoda/http.h"
+#include "pagoda/model.h"
+#include "pagoda/tokenizer.h"
+
+/* Exit codes of the program (docs/operations.md). */
+enum {
+    PGD_EXIT_OK = 0,
+    PGD_EXIT_CONFIG = 2,
+    PGD_EXIT_DRAIN_CUT = 3, /* the drain deadline cut streams */
+    PGD_EXIT_DEVICE = 71,
+    PGD_EXIT_STALLED = 73,
+    PGD_EXIT_MODEL = 78
+};
+
+typedef enum pgd_load_state { PGD_LOAD_RUNNING, PGD_LOAD_DONE, PGD_LOAD_FAILED } pgd_load_state;
+
+typedef struct pgd_server {
+    const pgd_config *config;
+    const char *default_name[1]; /* the folder's name */
+    pgd_http_options http_options;
+    pgd_api_key *keys; /* owned */
+    uint32_t n_keys;
+    pgd_metrics *metrics;
+    pgd_clock clock;
+    pgd_api *api;
+    pgd_http *http;
+    /* built by the loader thread */
+    pgd_model *model;
+    pgd_tokenizer *tokenizer;
+    pgd_chat *chat;
+    pgd_exec *exec;
+    pgd_engine *engine;
+    _Atomic uint32_t load_progress; /* 0..1000 */
+    _Atomic int load_state;         /* pgd_load_state */
+    pthread_t loader, monitor;
+    sigset_t signals;
+    _Atomic int exit_code;
+} pgd_server;
+
+/* serve.c: run the server; returns the exit code. */
+int pgd_serve(const pgd_config *config);
+/* The names under which the model is served. */
+pgd_config_list pgd_serve_names(pgd_server *s);
+
+/* load.c: open model, tokenizer and template; then the executor and the engine. */
+pgd_status pgd_server_open_model(pgd_server *s, pgd_error *err);
+pgd_status pgd_server_start_engine(pgd_server *s, pgd_error *err);
+
+/* daemon.c: the monitor thread: signals, drain, watchdog. */
+void *pgd_server_monitor(void *server);
+
+#endif
