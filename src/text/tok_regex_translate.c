@@ -1,0 +1,229 @@
+/* From Oniguruma's pattern syntax to PCRE2's.
+ *
+ * The two agree on nearly everything that tokenizers use. Where they differ:
+ *   \s \S \w \W     Oniguruma: Unicode properties; PCRE2's own sets are slightly different
+ *   \h \H           hex digit / not; in PCRE2 horizontal space
+ *   \uHHHH          a code point
+ *   (?m)            dot matches newline, PCRE2 (?s)
+ *   {,n}            {0,n}
+ *   X{n,m}+         one or more of X{n,m}, in PCRE2 possessive
+ *   [A&&[B]]        intersection, which becomes (?=[B])[A]
+ * What has no counterpart is refused: a pattern that means something else would split text wrongly
+ * without anybody noticing. Thread: the loader's. Does not check the syntax; PCRE2 does. */
+#include <string.h>
+
+#include "tok_regex.h"
+
+enum { MAX_GROUPS = 128 };
+
+static const char SPACE[] = "\\p{Z}\\x{9}-\\x{d}\\x{85}";
+static const char WORD[] = "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}";
+
+typedef struct xlat {
+    pgd_sv in;
+    size_t i;
+    pgd_buf *out;
+    size_t group[MAX_GROUPS]; /* output offset of each open group */
+    size_t n_groups;
+    size_t atom; /* output offset of the atom that a quantifier would apply to */
+    pgd_error *err;
+} xlat;
+
+static pgd_status refuse(const xlat *x, const char *what) {
+    return pgd_fail(x->err, PGD_E_UNSUPPORTED, "pattern at byte %zu: %s", x->i, what);
+}
+
+static int peek(const xlat *x, size_t ahead) {
+    return x->i + ahead < x->in.n ? (int)(unsigned char)x->in.p[x->i + ahead] : -1;
+}
+
+static void insert(pgd_buf *b, size_t at, const char *s) {
+    const size_t n = strlen(s), old = b->n;
+    pgd_buf_puts(b, s);
+    if (b->failed || at >= old) return;
+    memmove(b->p + at + n, b->p + at, old - at);
+    memcpy(b->p + at, s, n);
+}
+
+/* \uHHHH at x->i; false when fewer than four hex digits follow. */
+static bool code_point(xlat *x) {
+    for (size_t k = 2; k < 6; k++) {
+        const int c = peek(x, k);
+        if (c < 0 || strchr("0123456789abcdefABCDEF", c) == NULL) return false;
+    }
+    pgd_buf_putf(x->out, "\\x{%.4s}", x->in.p + x->i + 2);
+    x->i += 6;
+    return true;
+}
+
+/* An escape at x->i; in_class: inside [...]. */
+static pgd_status escape(xlat *x, bool in_class) {
+    const int c = peek(x, 1);
+    const char *const open = in_class ? "" : "[";
+    const char *const close = in_class ? "" : "]";
+    if (c == 's' || c == 'w' || c == 'h') {
+        pgd_buf_putf(x->out, "%s%s%s", open,
+                     c == 's'   ? SPACE
+                     : c == 'w' ? WORD
+                                : "0-9a-fA-F",
+                     close);
+    } else if (c == 'S' && in_class) {
+        pgd_buf_puts(x->out, "\\P{White_Space}");
+    } else if ((c == 'W' || c == 'H') && in_class) {
+        return refuse(x, "\\W and \\H inside a class are not supported");
+    } else if (c == 'S' || c == 'W' || c == 'H') {
+        pgd_buf_putf(x->out, "[^%s]", c == 'S' ? SPACE : c == 'W' ? WORD : "0-9a-fA-F");
+    } else if (c == 'u') {
+        if (!code_point(x)) return refuse(x, "\\u without four hex digits");
+        return PGD_OK;
+    } else if (c < 0) {
+        return refuse(x, "ends in a backslash");
+    } else {
+        pgd_buf_put(x->out, x->in.p + x->i, 2);
+        if ((c == 'p' || c == 'P' || c == 'x' || c == 'k' || c == 'g') && peek(x, 2) == '{') {
+            x->i += 2;
+            while (peek(x, 0) >= 0 && peek(x, 0) != '}') {
+                pgd_buf_putc(x->out, x->in.p[x->i++]);
+            }
+            if (peek(x, 0) < 0) return refuse(x, "unclosed brace");
+            pgd_buf_putc(x->out, '}');
+            x->i++;
+            return PGD_OK;
+        }
+    }
+    x->i += 2;
+    return PGD_OK;
+}
+
+/* The class at x->i ('['), without intersections: copied with its escapes translated. */
+static pgd_status plain_class(xlat *x) {
+    pgd_buf_putc(x->out, x->in.p[x->i++]);
+    if (peek(x, 0) == '^') pgd_buf_putc(x->out, x->in.p[x->i++]);
+    if (peek(x, 0) == ']') {
+        pgd_buf_puts(x->out, "\\]");
+        x->i++;
+    }
+    while (peek(x, 0) >= 0 && peek(x, 0) != ']') {
+        const int c = peek(x, 0);
+        if (c == '\\') {
+            PGD_TRY(escape(x, true));
+        } else if (c == '[' && peek(x, 1) == ':') {
+            do {
+                pgd_buf_putc(x->out, x->in.p[x->i++]);
+            } while (peek(x, 0) >= 0 && peek(x, 0) != ']');
+            if (peek(x, 0) < 0) return refuse(x, "unclosed class");
+            pgd_buf_putc(x->out, x->in.p[x->i++]);
+        } else if (c == '[' || (c == '&' && peek(x, 1) == '&')) {
+            return refuse(x, "nested classes are not supported");
+        } else {
+            pgd_buf_putc(x->out, x->in.p[x->i++]);
+        }
+    }
+    if (peek(x, 0) < 0) return refuse(x, "unclosed class");
+    pgd_buf_putc(x->out, x->in.p[x->i++]);
+    return PGD_OK;
+}
+
+/* Offset of "&&[" at the top level of the class at x->i, or 0 when there is none. */
+static size_t find_intersection(const xlat *x) {
+    for (size_t j = x->i + 1; j + 2 < x->in.n; j++) {
+        const char c = x->in.p[j];
+        if (c == '\\') {
+            j++;
+        } else if (c == ']') {
+            return 0;
+        } else if (c == '&' && x->in.p[j + 1] == '&' && x->in.p[j + 2] == '[') {
+            return j;
+        }
+    }
+    return 0;
+}
+
+static pgd_status class_or_intersection(xlat *x) {
+    const size_t and_at = find_intersection(x);
+    if (and_at == 0) return plain_class(x);
+    /* [A&&[B]] becomes (?:(?=[B])[A]): translate B, then A from a copy with a closing bracket. */
+    const size_t start = x->i;
+    pgd_buf_puts(x->out, "(?:(?=");
+    x->i = and_at + 2;
+    PGD_TRY(plain_class(x));
+    if (peek(x, 0) != ']') return refuse(x, "only [A&&[B]] intersections are supported");
+    const size_t after = x->i + 1;
+    pgd_buf_putc(x->out, ')');
+    pgd_buf left = {0};
+    pgd_buf_put(&left, x->in.p + start, and_at - start);
+    pgd_buf_putc(&left, ']');
+    if (left.failed) return pgd_fail(x->err, PGD_E_NOMEM, "out of memory");
+    xlat sub = {.in = pgd_buf_sv(&left), .out = x->out, .err = x->err};
+    const pgd_status st = plain_class(&sub);
+    pgd_buf_fini(&left);
+    PGD_TRY(st);
+    pgd_buf_putc(x->out, ')');
+    x->i = after;
+    return PGD_OK;
+}
+
+static pgd_status open_group(xlat *x) {
+    if (x->n_groups == MAX_GROUPS) return refuse(x, "too many nested groups");
+    x->group[x->n_groups++] = x->out->n;
+    pgd_buf_putc(x->out, x->in.p[x->i++]);
+    if (peek(x, 0) != '?') return PGD_OK;
+    pgd_buf_putc(x->out, x->in.p[x->i++]);
+    while (peek(x, 0) >= 0 && strchr("imx-", peek(x, 0)) != NULL) {
+        pgd_buf_putc(x->out, peek(x, 0) == 'm' ? 's' : x->in.p[x->i]);
+        x->i++;
+    }
+    return PGD_OK;
+}
+
+/* {n}, {n,}, {,m}, {n,m} at x->i; anything else is a literal brace in both syntaxes. */
+static void quantifier(xlat *x) {
+    size_t j = x->i + 1;
+    while (j < x->in.n && ((x->in.p[j] >= '0' && x->in.p[j] <= '9') || x->in.p[j] == ',')) {
+        j++;
+    }
+    const bool counted = j < x->in.n && x->in.p[j] == '}' && j > x->i + 1;
+    if (!counted) {
+        x->atom = x->out->n;
+        pgd_buf_putc(x->out, x->in.p[x->i++]);
+        return;
+    }
+    const bool again = j + 1 < x->in.n && x->in.p[j + 1] == '+';
+    if (again) insert(x->out, x->atom, "(?:");
+    pgd_buf_putc(x->out, '{');
+    if (x->in.p[x->i + 1] == ',') pgd_buf_putc(x->out, '0');
+    pgd_buf_put(x->out, x->in.p + x->i + 1, j - x->i);
+    x->i = j + 1;
+    if (again) pgd_buf_putc(x->out, ')');
+}
+
+pgd_status pgd_tok_regex_translate(pgd_sv pattern, pgd_buf *out, pgd_error *err) {
+    xlat x = {.in = pattern, .out = out, .err = err};
+    while (x.i < pattern.n) {
+        const int c = peek(&x, 0);
+        if (c == '{') {
+            quantifier(&x);
+        } else if (c == '*' || c == '+' || c == '?' || c == '|') {
+            pgd_buf_putc(out, pattern.p[x.i++]);
+        } else if (c == '(') {
+            PGD_TRY(open_group(&x));
+        } else if (c == ')') {
+            if (x.n_groups > 0) x.atom = x.group[--x.n_groups];
+            pgd_buf_putc(out, pattern.p[x.i++]);
+        } else {
+            x.atom = out->n;
+            if (c == '\\') {
+                PGD_TRY(escape(&x, false));
+            } else if (c == '[') {
+                PGD_TRY(class_or_intersection(&x));
+            } else {
+                /* whole code points, so that an atom never starts inside one */
+                do {
+                    pgd_buf_putc(out, pattern.p[x.i++]);
+                } while ((peek(&x, 0) & 0xC0) == 0x80 && peek(&x, 0) >= 0);
+            }
+        }
+    }
+    if (out->failed) return pgd_fail(err, PGD_E_NOMEM, "out of memory");
+    return PGD_OK;
+}
