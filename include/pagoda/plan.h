@@ -14,12 +14,18 @@
 #include "pagoda/sampling.h"
 #include "pagoda/status.h"
 
-enum { PGD_PLAN_MAGIC = 0x31504750, PGD_PLAN_VERSION = 1 };
+enum {
+    PGD_PLAN_MAGIC = 0x31504750,
+    PGD_PLAN_VERSION = 1,
+    PGD_PLAN_MAX_SLOTS = 1 << 14 /* limits.max_slots is at most this */
+};
 
 enum {
     PGD_PLAN_SAMPLE = 1,  /* sample a token after the last row of this sequence */
     PGD_PLAN_LATE_ID = 2, /* the first id is the slot's last sampled token (ids holds -1) */
-    PGD_PLAN_SCORE = 4,   /* report the logprob of each row's next token (prompt scoring) */
+    PGD_PLAN_SCORE = 4,   /* report the logprob of each row's next token (prompt scoring): of all
+                             rows but the last, and of the last when score_next >= 0, which excludes
+                             PGD_PLAN_SAMPLE */
 };
 
 /* One sequence's share of a step: rows [q_start, q_start + n_new) of the step's tokens are the
@@ -28,15 +34,14 @@ typedef struct pgd_plan_seq {
     uint32_t slot;
     uint32_t q_start, n_new, kv_start;
     uint32_t flags;
-    int32_t
-        score_next; /* PGD_PLAN_SCORE: target of the last row; -1: none, that row is not scored */
+    int32_t score_next; /* PGD_PLAN_SCORE: target of the last row, -1: not scored; else -1 */
 } pgd_plan_seq;
 
 /* Prepare a slot for a (new or resumed) sequence. Lists lie in aux. */
 typedef struct pgd_plan_init {
     uint32_t slot;
     uint32_t n_prompt;         /* tokens of the prompt */
-    uint32_t n_history;        /* known tokens, prompt first; only sent when penalties need them */
+    uint32_t n_history;        /* known tokens, prompt first; 0 unless penalties need them */
     uint32_t off_history;      /* int32[n_history] */
     uint32_t n_bias, off_bias; /* pgd_bias[n_bias] */
     uint32_t pad_[2];
@@ -76,7 +81,7 @@ typedef struct pgd_plan_limits {
  * the contract, used by tests, the simulator and remote ranks. Errors: PGD_E_INTERNAL with text. */
 pgd_status pgd_plan_check(const void *blob, size_t bytes, const pgd_plan_limits *lim,
                           pgd_error *err);
-/* The digest of a finished plan (field not written). */
+/* The digest of a finished plan (field not written): every byte behind that field, and `step`. */
 uint64_t pgd_plan_digest(const pgd_plan *plan);
 
 /* One sampled token. */

@@ -1,0 +1,159 @@
+/* Sizes, decided once.
+ *
+ * Weights and workspace follow from the model and the step limits; the KV pool gets what the user
+ * says, or on the CPU a quarter of the memory that is left, at most 4 GiB. A context length that
+ * the user asked for and that cannot be held is an error with the numbers; a default one is cut to
+ * what the pool holds. Slots are twice max_seqs: a finished sequence keeps its slot until its last
+ * step in flight has passed, while its successor already runs. Thread: the rank's. */
+#include "sizing.h"
+
+#include <inttypes.h>
+
+#include "loader.h"
+#include "program.h"
+#include "slots.h"
+
+enum {
+    MAX_SEQS = PGD_PLAN_MAX_SLOTS / 2,
+    MAX_TOKENS = 1 << 20,
+    MAX_PAGES = 1 << 20, /* the engine keeps some bytes for each */
+    KV_SHARE = 4,
+    SEQ_AUX_BYTES = 1024,
+    AUX_SLACK_BYTES = 64 << 10
+};
+
+static const uint64_t kv_default_max = 4ULL << 30;
+
+static double gib(uint64_t bytes) {
+    return (double)bytes / (double)(1ULL << 30);
+}
+
+static pgd_status check_options(const pgd_exec_options *o, pgd_error *err) {
+    if (o->max_seqs < 1 || o->max_seqs > MAX_SEQS)
+        return pgd_fail(err, PGD_E_INVALID, "--max-num-seqs is %" PRIu32 ", expected 1 to %d",
+                        o->max_seqs, MAX_SEQS);
+    if (o->max_tokens < 1 || o->max_tokens > MAX_TOKENS)
+        return pgd_fail(err, PGD_E_INVALID,
+                        "--max-num-batched-tokens is %" PRIu32 ", expected 1 to %d", o->max_tokens,
+                        MAX_TOKENS);
+    if (o->steps_in_flight > 3)
+        return pgd_fail(err, PGD_E_INVALID, "steps in flight: %" PRIu32 ", expected 1 to 3",
+                        o->steps_in_flight);
+    return PGD_OK;
+}
+
+static pgd_status decide_page(const pgd_exec_options *o, const pgd_model_spec *s, pgd_device *dev,
+                              sizing *z, pgd_error *err) {
+    const pgd_device_info *const i = &dev->info;
+    const uint32_t t = o->page_tokens ? o->page_tokens : i->page_tokens_default;
+    if (t < i->page_tokens_min || t > i->page_tokens_max || (t & (t - 1)))
+        return pgd_fail(err, PGD_E_INVALID,
+                        "--block-size is %" PRIu32 ", expected a power of two from %" PRIu32
+                        " to %" PRIu32,
+                        t, i->page_tokens_min, i->page_tokens_max);
+    z->limits.page_tokens = t;
+    z->page_bytes = dev->kv_page_bytes(dev, s->n_kv_heads, s->head_dim, t, s->dtype);
+    if (!z->page_bytes)
+        return pgd_fail(err, PGD_E_UNSUPPORTED,
+                        "device %s cannot hold keys and values of %" PRIu32
+                        " heads of size %" PRIu32 " in %s",
+                        i->name, s->n_kv_heads, s->head_dim, pgd_dtype_name(s->dtype));
+    return PGD_OK;
+}
+
+static pgd_status decide_context(const pgd_exec_options *o, const pgd_model_spec *s, sizing *z,
+                                 pgd_error *err) {
+    z->max_model_len = o->max_model_len ? o->max_model_len : s->max_position;
+    if (z->max_model_len > s->max_position)
+        return pgd_fail(err, PGD_E_INVALID,
+                        "--max-model-len is %" PRIu32 ", the model's context is %" PRIu32,
+                        z->max_model_len, s->max_position);
+    return PGD_OK;
+}
+
+/* One sequence with everything at its largest always fits; beyond that there is room for about a
+ * kilobyte a sequence. What does not fit waits for the next step. */
+static pgd_status decide_plan_bytes(sizing *z, pgd_error *err) {
+    const pgd_plan_limits *const l = &z->limits;
+    const uint64_t n = l->max_seqs;
+    const uint64_t sections = sizeof(pgd_plan) + n * sizeof(pgd_plan_seq) + 4ULL * l->max_tokens +
+                              n * sizeof(pgd_plan_init) + n * sizeof(pgd_plan_table) +
+                              n * sizeof(pgd_plan_copy) + 6 * 8;
+    const uint64_t largest =
+        4ULL * z->max_model_len + PGD_MAX_BIAS * sizeof(pgd_bias) + 4ULL * l->max_pages_per_seq;
+    const uint64_t all = sections + largest + n * SEQ_AUX_BYTES + AUX_SLACK_BYTES;
+    if (all > UINT32_MAX)
+        return pgd_fail(err, PGD_E_LIMIT, "a step plan of %" PRIu64 " bytes is too large", all);
+    z->limits.max_plan_bytes = (uint32_t)((all + 7) & ~7ULL);
+    return PGD_OK;
+}
+
+static void decide_pages_per_seq(sizing *z) {
+    const uint32_t t = z->limits.page_tokens;
+    z->limits.max_pages_per_seq = z->max_model_len / t + (z->max_model_len % t != 0);
+}
+
+static uint64_t other_bytes(const pgd_exec_options *o, const pgd_model_spec *s, const sizing *z) {
+    const uint64_t results = (uint64_t)o->max_tokens * sizeof(pgd_score_out) +
+                             (uint64_t)o->max_seqs * sizeof(pgd_sample_out);
+    return workspace_bytes(s, o->max_tokens, z->max_model_len) + slots_bytes(&z->limits) +
+           z->steps_in_flight * (results + z->limits.max_plan_bytes);
+}
+
+static pgd_status does_not_fit(const sizing *z, const pgd_device *dev, uint64_t kv,
+                               pgd_error *err) {
+    return pgd_fail(err, PGD_E_NOMEM,
+                    "device %s has %.2f GiB of memory available; the model needs %.2f GiB for "
+                    "weights, %.2f GiB for work space and %.2f GiB for the KV cache: lower "
+                    "--kv-cache-memory-bytes, --max-num-batched-tokens or --max-num-seqs, or free "
+                    "memory",
+                    dev->info.name, gib(dev->info.mem_available), gib(z->weight_bytes),
+                    gib(z->workspace_bytes), gib(kv));
+}
+
+static pgd_status decide_pages(const pgd_exec_options *o, const pgd_model_spec *s,
+                               const pgd_device *dev, sizing *z, pgd_error *err) {
+    const uint64_t free_bytes = dev->info.mem_available;
+    const uint64_t fixed = z->weight_bytes + z->workspace_bytes;
+    const uint64_t page = z->page_bytes * s->n_layers; /* of all layers */
+    const uint64_t left = fixed < free_bytes ? free_bytes - fixed : 0;
+    uint64_t kv = o->kv_bytes;
+    if (!kv) kv = left / KV_SHARE < kv_default_max ? left / KV_SHARE : kv_default_max;
+    if (left == 0 || kv > left) return does_not_fit(z, dev, kv, err);
+    const uint64_t n = kv / page;
+    z->limits.n_pages = (uint32_t)(n < MAX_PAGES ? n : MAX_PAGES);
+    z->kv_bytes = z->limits.n_pages * page;
+    if (!z->limits.n_pages)
+        return pgd_fail(err, PGD_E_NOMEM,
+                        "the KV cache may take %" PRIu64 " bytes and one block of %" PRIu32
+                        " tokens needs %" PRIu64 ": raise --kv-cache-memory-bytes",
+                        kv, z->limits.page_tokens, page);
+    if (z->limits.n_pages >= z->limits.max_pages_per_seq) return PGD_OK;
+    if (o->max_model_len)
+        return pgd_fail(err, PGD_E_NOMEM,
+                        "--max-model-len %" PRIu32 " needs %.3f GiB of KV cache, there are %.3f: "
+                        "raise --kv-cache-memory-bytes or ask for at most %" PRIu32 " tokens",
+                        o->max_model_len, gib(page * z->limits.max_pages_per_seq), gib(z->kv_bytes),
+                        z->limits.n_pages * z->limits.page_tokens);
+    z->max_model_len = z->limits.n_pages * z->limits.page_tokens;
+    decide_pages_per_seq(z);
+    return PGD_OK;
+}
+
+pgd_status sizing_decide(const pgd_exec_options *opt, const pgd_model *model, pgd_device *dev,
+                         unsigned loader_flags, sizing *out, pgd_error *err) {
+    const pgd_model_spec *const s = pgd_model_get_spec(model);
+    PGD_TRY(check_options(opt, err));
+    *out = (sizing){.steps_in_flight = opt->steps_in_flight ? opt->steps_in_flight : 2};
+    out->limits = (pgd_plan_limits){.max_seqs = opt->max_seqs,
+                                    .max_tokens = opt->max_tokens,
+                                    .max_slots = 2 * opt->max_seqs,
+                                    .vocab_size = s->vocab_size};
+    PGD_TRY(decide_page(opt, s, dev, out, err));
+    PGD_TRY(decide_context(opt, s, out, err));
+    decide_pages_per_seq(out);
+    PGD_TRY(decide_plan_bytes(out, err));
+    out->weight_bytes = loader_estimate(model, loader_flags);
+    out->workspace_bytes = other_bytes(opt, s, out);
+    return decide_pages(opt, s, dev, out, err);
+}
