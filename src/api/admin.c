@@ -1,0 +1,83 @@
+/* Probes, metrics, version and the root page.
+ *
+ * live: the process is not known to be broken; it never depends on load or on the queue. ready: a
+ * model is attached, the engine's steps make progress, no drain, nothing fatal; overload never
+ * flips it. A step that has been in flight for longer than STALL_NS means a stuck device: an idle
+ * engine has none in flight, so its old heartbeat proves nothing. */
+#include <stdio.h>
+
+#include "call.h"
+#include "pagoda/jsonw.h"
+
+#define STALL_NS (120ull * 1000000000ull)
+
+const char *api_not_live(const pgd_api *a) {
+    return pgd_api_get_state(a) == PGD_API_DEAD ? "The engine has failed." : NULL;
+}
+
+const char *api_not_ready(const pgd_api *a, char text[256]) {
+    switch (pgd_api_get_state(a)) {
+    case PGD_API_LOADING:
+        return "The model is loading.";
+    case PGD_API_DRAINING:
+        return "The server is shutting down.";
+    case PGD_API_DEAD:
+        return "The engine has failed.";
+    case PGD_API_READY:
+        break;
+    }
+    const pgd_api_model *const m = atomic_load_explicit(&a->model, memory_order_acquire);
+    if (!m) return "The model is loading.";
+    pgd_engine_stats st;
+    pgd_engine_get_stats(m->engine, &st);
+    if (st.fatal) {
+        (void)snprintf(text, 256, "The engine has failed: %s", st.fatal_msg);
+        return text;
+    }
+    const uint64_t now = pgd_clock_now(&a->clock);
+    if (st.oldest_step_ns && now > st.oldest_step_ns && now - st.oldest_step_ns > STALL_NS) {
+        (void)snprintf(text, 256, "The engine makes no progress: a step is in flight for %llu s.",
+                       (unsigned long long)((now - st.oldest_step_ns) / 1000000000u));
+        return text;
+    }
+    return NULL;
+}
+
+void api_version_write(pgd_buf *out) {
+    pgd_buf_puts(out, "{\"version\":\"" PGD_VERSION "\"}");
+}
+
+void api_root_write(const pgd_api *a, pgd_buf *out) {
+    static const char *const endpoints[] = {"POST /v1/chat/completions",
+                                            "POST /v1/completions",
+                                            "GET /v1/models",
+                                            "GET /v1/models/{id}",
+                                            "POST /tokenize",
+                                            "POST /detokenize",
+                                            "GET /health",
+                                            "GET /livez",
+                                            "GET /readyz",
+                                            "GET /startupz",
+                                            "GET /metrics",
+                                            "GET /version"};
+    const pgd_api_model *const m = atomic_load_explicit(&a->model, memory_order_acquire);
+    pgd_jsonw w;
+    pgd_jsonw_init(&w, out);
+    pgd_jsonw_obj(&w);
+    pgd_jsonw_key(&w, "name");
+    pgd_jsonw_cstr(&w, "pagoda");
+    pgd_jsonw_key(&w, "version");
+    pgd_jsonw_cstr(&w, PGD_VERSION);
+    pgd_jsonw_key(&w, "model");
+    pgd_jsonw_cstr(&w, m ? m->names[0] : NULL);
+    pgd_jsonw_key(&w, "endpoints");
+    pgd_jsonw_arr(&w);
+    for (size_t i = 0; i < sizeof endpoints / sizeof endpoints[0]; i++)
+        pgd_jsonw_cstr(&w, endpoints[i]);
+    pgd_jsonw_end_arr(&w);
+    pgd_jsonw_end_obj(&w);
+}
+
+void api_metrics_write(const pgd_api *a, pgd_buf *out) {
+    if (a->opt.metrics) pgd_metrics_render(a->opt.metrics, out);
+}

@@ -1,0 +1,252 @@
+/* The private picture of a call, shared by the files of this module.
+ *
+ *   begin ──► PREP (a worker holds it) ──► RUN (tokens arrive) ──► ENDED
+ *     └── small routes and refusals ─────────────────────────────────┘
+ *
+ * The loop thread owns a call except what the worker fills during PREP: everything under "filled
+ * by prep" and `err`; the hand-over is the loop's `prepared` stack. A call's memory goes when the
+ * transport has released it, no worker holds it and the engine has pushed all its requests on the
+ * done stack (n_inside == 0). */
+#ifndef PAGODA_API_CALL_H
+#define PAGODA_API_CALL_H
+
+#include "errors.h"
+#include "pagoda/api.h"
+#include "pagoda/arena.h"
+#include "pagoda/pool.h"
+#include "params.h"
+#include "stop.h"
+
+enum {
+    API_ID_BYTES = 48,
+    API_REQUEST_ID_BYTES = 132,
+    API_COALESCE_BYTES = 16 << 10, /* unsent output above this: several tokens share a chunk */
+    API_BACKLOG_BYTES = 1 << 20,   /* and above this, tokens wait in their log */
+};
+
+typedef struct api_metrics {
+    pgd_metric *rejected_queue_full, *rejected_loading, *rejected_draining, *rejected_dead;
+    pgd_metric *queue_timeouts, *timeouts;
+    pgd_metric *gone_prep, *gone_queued, *gone_running;
+    pgd_metric *prep_seconds, *stop_string_ends, *prompt_rejects;
+} api_metrics;
+
+struct pgd_api {
+    pgd_api_options opt;
+    pgd_clock clock;
+    pgd_workers *workers;
+    _Atomic uint32_t state; /* pgd_api_state */
+    _Atomic uint32_t active;
+    _Atomic uint64_t next_id;
+    _Atomic(const _Atomic uint32_t *) progress;
+    /* Published once by attach: stored (release) after model_data is filled, loaded (acquire). */
+    _Atomic(const pgd_api_model *) model;
+    pgd_api_model model_data;
+    uint8_t boot_key[32]; /* of cache namespaces; never leaves the process */
+    api_metrics m;
+};
+
+struct pgd_api_loop {
+    pgd_api *api;
+    void (*wake)(void *ctx);
+    void *ctx;
+    pgd_sink sink;
+    pgd_stack prepared; /* pgd_call.prepared_link; pushed by workers */
+    pgd_call *changed;  /* doubly linked through changed_prev/next; loop thread */
+};
+
+/* A token whose text is not yet on its way: where its text ends in the choice's text (bytes), and
+ * at which code point it begins. */
+typedef struct api_pending {
+    uint64_t end, begin_cp;
+} api_pending;
+
+typedef struct api_choice {
+    struct api_request *rq;
+    uint32_t i_log; /* index in rq->r.out */
+    uint32_t index; /* in the response */
+    pgd_detok *detok;
+    uint32_t n_seen;    /* tokens taken from the log */
+    uint32_t n_sent;    /* of these, handed to the wire (with logprobs and token ids) */
+    pgd_buf text;       /* decoded, not yet sent */
+    uint64_t text_sent; /* bytes sent before text.p[0] */
+    uint64_t n_cp;      /* code points decoded so far; includes the echoed prompt */
+    api_stop_scan scan;
+    /* Shown tokens that were not sent: [n_sent, n_sent + n_pending). Kept only when logprobs or
+     * token ids are wanted. */
+    api_pending *pending;
+    size_t n_pending, cap_pending;
+    uint64_t last_end;  /* where the text of token n_sent - 1 ends */
+    pgd_finish finish;  /* NONE while open */
+    int32_t stop_token; /* user's stop token that ended it, or -1 */
+    int32_t stop_index; /* stop string that ended it, or -1 */
+    bool opened;        /* its first chunk was sent */
+    bool echoed;        /* its prompt was sent (echo) */
+    /* Text of a non-streamed answer; logprob fragments, comma separated, of the answer or of the
+     * chunk being written (chat uses lp[0]; completions: tokens, values, tops, offsets). */
+    pgd_buf answer, lp[4];
+} api_choice;
+
+/* One engine request: one prompt with its n choices. */
+typedef struct api_request {
+    pgd_request r;
+    pgd_call *call;
+    pgd_ids prompt;
+    pgd_buf echo; /* text of the prompt, when echoed */
+    void *logs;   /* memory of the token logs */
+    uint32_t first_choice;
+    bool inside;   /* submitted and not yet seen on the done stack */
+    bool finished; /* its done link was taken: no engine call may name it any more */
+} api_request;
+
+typedef struct api_gen {
+    bool stream, include_usage, continuous_usage, echo, include_stop, skip_special;
+    bool want_logprobs, want_ids, tokens_as_ids, keep_pending;
+    uint32_t n_top;
+    uint32_t min_tokens;
+    bool ignored_priority;
+    const char *service_tier; /* NULL: not asked */
+    api_stops stops;
+    uint32_t n_user_stop_ids;
+    int32_t user_stop_ids[API_MAX_STOP_IDS];
+    uint32_t n_requests, n_choices, n_open;
+    api_request *requests;
+    api_choice *choices;
+    bool began;     /* stream: the role chunks are out */
+    pgd_buf prefix; /* stream: start of each chunk up to `"choices":[` */
+} api_gen;
+
+typedef enum api_phase { API_PREP, API_RUN, API_ENDED } api_phase;
+
+struct pgd_call {
+    pgd_api *api;
+    pgd_api_loop *loop;
+    const pgd_api_model *model; /* set when the call was admitted */
+    const struct api_wire *wire;
+    pgd_route route;
+    void *user;
+    api_phase phase;
+    bool streaming;   /* headers fixed before the end */
+    bool with_worker; /* a worker holds it: what prep fills is not ours */
+    bool released, counted, backlog, in_changed;
+    _Atomic bool aborted; /* also read by the worker, to stop early */
+    pgd_job job;
+    pgd_link prepared_link;
+    pgd_call *changed_prev, *changed_next;
+    uint64_t begin_ns, deadline_ns, prep_ns, last_out_ns, first_token_ns;
+    uint64_t created; /* unix seconds */
+    char id[API_ID_BYTES];
+    char request_id[API_REQUEST_ID_BYTES];
+    pgd_buf body, tenant;
+    bool may_set_priority;
+
+    /* filled by prep */
+    pgd_arena *arena;
+    pgd_sv model_name;
+    api_gen g;
+    uint32_t n_inside;
+
+    api_error err;
+    int http;
+    const char *content_type;
+    pgd_buf headers, out;
+    size_t mark; /* out up to here is whole events */
+};
+
+/* How events of a call become bytes: chat or completions, streamed or not. All on the loop. */
+typedef struct api_wire {
+    const char *id_prefix, *object, *chunk_object;
+    /* The first token is there: what opens the stream. */
+    void (*begin)(pgd_call *c);
+    /* The prompt as the beginning of the text (echo); NULL where there is no such thing. */
+    void (*echo)(pgd_call *c, api_choice *ch);
+    /* `text` and the tokens [n_sent, to) that it covers; n_sent moves on behind. */
+    void (*delta)(pgd_call *c, api_choice *ch, pgd_sv text, uint32_t to);
+    /* The choice has ended. Tokens [n_sent, to) are shown but brought no more text; token ids go
+     * on to n_seen. */
+    void (*finish)(pgd_call *c, api_choice *ch, uint32_t to);
+    /* Not streamed: the whole answer. */
+    void (*answer)(pgd_call *c);
+} api_wire;
+extern const api_wire api_wire_chat, api_wire_completions;
+
+/* prep.c: the worker's part of generation and (de)tokenization. Fills the call or c->err. */
+void api_prep_run(pgd_call *c);
+/* prep_prompt.c: prompts as token ids, one api_request each. */
+pgd_status api_prep_prompts(pgd_call *c, const api_fields *f);
+/* Render and tokenize messages (add_generation_prompt and so on from f). */
+pgd_status api_encode_chat(pgd_call *c, const api_fields *f, pgd_ids *out);
+pgd_status api_encode_text(pgd_call *c, pgd_sv text, bool add_special, const char *param,
+                           pgd_ids *out);
+/* tokenize.c: on a worker; the answer is written to c->out. */
+pgd_status api_run_tokenize(pgd_call *c, const pgd_json *body);
+pgd_status api_run_detokenize(pgd_call *c, const pgd_json *body);
+/* The served name that `name` means (param "model"), or model_not_found. */
+pgd_status api_pick_model(const pgd_api_model *m, pgd_sv name, api_error *e);
+
+/* deltas.c: bring a choice up to date with its log; end it. */
+void api_choice_pump(pgd_call *c, api_choice *ch);
+/* Whether the request needs no engine: nothing is to be generated or scored. */
+bool api_request_is_empty(const api_request *q);
+void api_choice_fini(api_choice *ch);
+
+/* logprobs.c: append token `t` of the choice (or of its prompt) as logprob fragments to ch->lp. */
+void api_logprob_chat(const pgd_call *c, api_choice *ch, uint32_t t);
+void api_logprob_legacy(const pgd_call *c, api_choice *ch, uint32_t t, uint64_t begin_cp);
+/* All prompt tokens in the legacy form (echo). */
+void api_logprob_prompt(const pgd_call *c, api_choice *ch);
+
+/* usage.c */
+void api_usage_write(const pgd_call *c, pgd_buf *out);
+uint32_t api_prompt_tokens(const pgd_call *c);
+uint32_t api_cached_tokens(const pgd_call *c);
+uint32_t api_completion_tokens(const pgd_call *c);
+const char *api_finish_name(const api_choice *ch);
+/* `null`, the stop string, or the stop token id. */
+void api_stop_reason_write(const pgd_call *c, const api_choice *ch, pgd_buf *out);
+/* [1,2,3] */
+void api_ids_write(const int32_t *ids, size_t n, pgd_buf *out);
+
+/* usage.c: an SSE chunk around one choice object. */
+void api_chunk_open(pgd_call *c);
+/* prompt: NULL, or prompt_token_ids of the chunk. */
+void api_chunk_close(pgd_call *c, const pgd_ids *prompt);
+/* Start of a non-streamed answer up to `"choices":[`, and its end. */
+void api_answer_open(pgd_call *c);
+void api_answer_close(pgd_call *c, const pgd_ids *prompt);
+
+/* call.c */
+void api_call_fix_headers(pgd_call *c, int http, const char *content_type);
+/* Close one SSE event written since the last mark: on memory failure the event is undone and the
+ * call fails. */
+void api_call_event_done(pgd_call *c);
+void api_call_fail(pgd_call *c, const api_error *e);
+void api_call_end(pgd_call *c);
+/* The stream goes out: headers are fixed now. */
+void api_call_start_stream(pgd_call *c);
+/* Cancel what the engine still holds. */
+void api_call_cancel(pgd_call *c, pgd_cancel_reason reason);
+bool api_call_pump(pgd_call *c);
+void api_call_prepared(pgd_call *c);
+void api_call_changed(pgd_call *c);
+/* Free when nobody holds it. */
+void api_call_collect(pgd_call *c);
+
+/* route.c: answers of the small routes; writes c->out and headers. */
+void api_route_small(pgd_call *c, pgd_sv arg);
+void api_answer_json(pgd_call *c, int http);
+/* models.c, admin.c */
+void api_models_write(const pgd_api_model *m, pgd_buf *out);
+pgd_status api_model_write(const pgd_api_model *m, pgd_sv id, pgd_buf *out, api_error *e);
+void api_root_write(const pgd_api *a, pgd_buf *out);
+void api_version_write(pgd_buf *out);
+void api_metrics_write(const pgd_api *a, pgd_buf *out);
+/* NULL when the probe passes, else why not. */
+const char *api_not_live(const pgd_api *a);
+const char *api_not_ready(const pgd_api *a, char text[256]);
+
+/* Admission: PGD_OK, or why no new work is taken now (with retry_after). */
+pgd_status api_admit(pgd_api *a, api_error *e);
+pgd_status api_overloaded(pgd_api *a, api_error *e);
+
+#endif
