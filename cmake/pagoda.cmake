@@ -1,4 +1,5 @@
-# Compiler flags shared by all targets, and the two functions that declare a module and a test.
+# Compiler flags shared by all targets, and the functions that declare a module, a test and a fuzz
+# target.
 
 set(PGD_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes
     -Wmissing-prototypes -Wvla -Walloca -Wformat=2)
@@ -16,6 +17,10 @@ if(PGD_SANITIZE)
   target_compile_options(pgd_flags INTERFACE -fsanitize=${PGD_SANITIZE} -fno-omit-frame-pointer
       -fno-sanitize-recover=all)
   target_link_options(pgd_flags INTERFACE -fsanitize=${PGD_SANITIZE})
+endif()
+if(PGD_FUZZ)
+  target_compile_options(pgd_flags INTERFACE -fsanitize=fuzzer-no-link)
+  add_custom_target(fuzzers)
 endif()
 
 find_package(Threads REQUIRED)
@@ -67,5 +72,27 @@ function(pgd_test name)
   add_test(NAME ${name} COMMAND ${name} ${T_ARGS})
   if(T_LABELS)
     set_tests_properties(${name} PROPERTIES LABELS "${T_LABELS}")
+  endif()
+endfunction()
+
+# pgd_fuzz(<name> SOURCES fuzz_x.c LINK module ...)
+# Under PGD_FUZZ (preset fuzz, clang): a libFuzzer program fuzz_<name>, part of target `fuzzers`.
+# In every other build: the same function as a test corpus_<name> that replays the seeds of
+# tests/fuzz/corpus/<name>, so that what a fuzzer once found stays fixed.
+function(pgd_fuzz name)
+  cmake_parse_arguments(F "" "" "SOURCES;LINK" ${ARGN})
+  set(target fuzz_${name})
+  add_executable(${target} ${F_SOURCES})
+  target_link_libraries(${target} PRIVATE pgd_flags)
+  foreach(dep ${F_LINK})
+    target_link_libraries(${target} PRIVATE pgd_${dep})
+  endforeach()
+  if(PGD_FUZZ)
+    target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+    add_dependencies(fuzzers ${target})
+  else()
+    target_sources(${target} PRIVATE ${CMAKE_SOURCE_DIR}/tests/fuzz/replay.c)
+    add_test(NAME corpus_${name} COMMAND ${target} ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
+    set_tests_properties(corpus_${name} PROPERTIES LABELS unit)
   endif()
 endfunction()

@@ -2,7 +2,8 @@
  * writer; wrong use (a value where a key is due) is a bug and asserts. Strings must be valid UTF-8;
  * control characters, quotes and backslashes are escaped, all else is written as it is.
  * Doubles are written with the fewest digits that read back to the same value, integral ones with
- * ".0" so that they stay decimals; infinities and NaN become null. Failure of the buffer is seen in buf->failed. */
+ * ".0" so that they stay decimals; infinities and NaN become null. Failure of the buffer is seen in
+ * buf->failed. */
 #ifndef PAGODA_JSONW_H
 #define PAGODA_JSONW_H
 

@@ -258,7 +258,7 @@ pgd_status pgd_json_validate(pgd_sv text, const pgd_json_limits *lim, pgd_error 
                  .max_depth = lim->max_depth < JSON_HARD_DEPTH ? lim->max_depth : JSON_HARD_DEPTH,
                  .err = err};
     for (bool done = false; !done;) {
-        bool complete;
+        bool complete = false;
         PGD_TRY(value(&c, &complete));
         if (complete) PGD_TRY(after_value(&c, &done));
     }
