@@ -10,7 +10,6 @@
 #ifndef PGD_CPU_INTERNAL_H
 #define PGD_CPU_INTERNAL_H
 
-#include <stdatomic.h>
 #include <stddef.h>
 
 #include "pagoda/device.h"
@@ -175,9 +174,15 @@ void pgd_cpu_kernels_linear(pgd_cpu_kernels *k);
 void pgd_cpu_kernels_attn(pgd_cpu_kernels *k);
 void pgd_cpu_kernels_norm(pgd_cpu_kernels *k);
 void pgd_cpu_kernels_sample(pgd_cpu_kernels *k);
-void pgd_cpu_kernels_avx2(pgd_cpu_kernels *k);
-void pgd_cpu_kernels_avx512(pgd_cpu_kernels *k);
 void pgd_cpu_kernels_avx512bf16(pgd_cpu_kernels *k);
+void pgd_cpu_simd_gemm_avx2(pgd_cpu_kernels *k);
+void pgd_cpu_simd_rows_avx2(pgd_cpu_kernels *k);
+void pgd_cpu_simd_attn_avx2(pgd_cpu_kernels *k);
+void pgd_cpu_simd_sample_avx2(pgd_cpu_kernels *k);
+void pgd_cpu_simd_gemm_avx512(pgd_cpu_kernels *k);
+void pgd_cpu_simd_rows_avx512(pgd_cpu_kernels *k);
+void pgd_cpu_simd_attn_avx512(pgd_cpu_kernels *k);
+void pgd_cpu_simd_sample_avx512(pgd_cpu_kernels *k);
 
 /* Ops. */
 #define PGD_CPU_DECLARE(U, l)                                                                      \

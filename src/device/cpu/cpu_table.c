@@ -8,5 +8,20 @@ void pgd_cpu_fill_kernels(pgd_cpu_kernels *k, pgd_isa isa) {
     pgd_cpu_kernels_attn(k);
     pgd_cpu_kernels_norm(k);
     pgd_cpu_kernels_sample(k);
+#if defined(PGD_CPU_X86)
+    if (isa >= PGD_ISA_AVX512) {
+        pgd_cpu_simd_gemm_avx512(k);
+        pgd_cpu_simd_rows_avx512(k);
+        pgd_cpu_simd_attn_avx512(k);
+        pgd_cpu_simd_sample_avx512(k);
+    } else if (isa >= PGD_ISA_AVX2) {
+        pgd_cpu_simd_gemm_avx2(k);
+        pgd_cpu_simd_rows_avx2(k);
+        pgd_cpu_simd_attn_avx2(k);
+        pgd_cpu_simd_sample_avx2(k);
+    }
+    if (isa >= PGD_ISA_AVX512BF16) pgd_cpu_kernels_avx512bf16(k);
+#else
     (void)isa;
+#endif
 }

@@ -14,9 +14,10 @@
 #include "cpu_internal.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
-#include "math.h"
+#include "cpu_math.h"
 
 enum { BLOCK = PGD_CPU_ATTN_BLOCK, ROWS = PGD_CPU_ATTN_ROWS, TILE = PGD_CPU_TILE_ROWS };
 

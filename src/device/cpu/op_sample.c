@@ -15,7 +15,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "math.h"
+#include "cpu_math.h"
 
 enum { KEY_LEVELS = 3 };
 

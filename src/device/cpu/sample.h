@@ -3,7 +3,7 @@
 #define PGD_CPU_SAMPLE_H
 
 #include "cpu_internal.h"
-#include "math.h"
+#include "cpu_math.h"
 
 enum { PGD_CPU_SUM_CHUNK = 1024 }; /* floats added in f32 before their sum goes to a double */
 

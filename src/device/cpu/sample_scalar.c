@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "math.h"
+#include "cpu_math.h"
 #include "sample.h"
 
 static pgd_cpu_logit_stats logit_stats(const float *x, uint32_t n) {

@@ -1,8 +1,8 @@
 /* exp and log as every level of the CPU backend computes them: multiplications and additions in one
  * stated order without fused operations, so that scalar and vector code give the same bits. Private
  * to src/device/cpu; the vector twins are in simd.h. */
-#ifndef PGD_CPU_MATH_H
-#define PGD_CPU_MATH_H
+#ifndef PGD_CPU_CPU_MATH_H
+#define PGD_CPU_CPU_MATH_H
 
 #include <stdint.h>
 
