@@ -7,6 +7,7 @@
  *   (?m)            dot matches newline, PCRE2 (?s)
  *   {,n}            {0,n}
  *   X{n,m}+         one or more of X{n,m}, in PCRE2 possessive
+ *   \p{Han}         the script; in PCRE2 the script extensions
  *   [A&&[B]]        intersection, which becomes (?=[B])[A]
  * What has no counterpart is refused: a pattern that means something else would split text wrongly
  * without anybody noticing. Thread: the loader's. Does not check the syntax; PCRE2 does. */
@@ -16,8 +17,10 @@
 
 enum { MAX_GROUPS = 128 };
 
-static const char SPACE[] = "\\p{Z}\\x{9}-\\x{d}\\x{85}";
-static const char WORD[] = "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}";
+/* Contents of classes. Each ends in a property, so that a hyphen behind it stays a hyphen. */
+static const char SPACE[] = "\\x{9}-\\x{d}\\x{85}\\p{Z}";
+static const char WORD[] = "\\x{24b6}-\\x{24e9}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
+                           "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}";
 
 typedef struct xlat {
     pgd_sv in;
@@ -56,6 +59,32 @@ static bool code_point(xlat *x) {
     return true;
 }
 
+/* A braced property, reference or code point whose "\\p" is written already; x->i is at the brace.
+ * PCRE2 takes a bare script name for the script extensions, Oniguruma for the script itself. */
+static pgd_status braced(xlat *x, bool property) {
+    static const char *const scripts[] = {
+        "Han",    "Hiragana", "Katakana",   "Hangul",  "Bopomofo", "Latin",  "Greek",    "Cyrillic",
+        "Arabic", "Hebrew",   "Devanagari", "Bengali", "Thai",     "Common", "Inherited"};
+    const size_t begin = x->i + 1;
+    while (peek(x, 0) >= 0 && peek(x, 0) != '}') {
+        x->i++;
+    }
+    if (peek(x, 0) < 0) return refuse(x, "unclosed brace");
+    pgd_sv name = {x->in.p + begin, x->i - begin};
+    pgd_buf_putc(x->out, '{');
+    if (property && name.n > 0 && name.p[0] == '^') {
+        pgd_buf_putc(x->out, '^');
+        name = (pgd_sv){name.p + 1, name.n - 1};
+    }
+    for (size_t k = 0; property && k < sizeof scripts / sizeof *scripts; k++) {
+        if (pgd_sv_eq(name, pgd_sv_c(scripts[k]))) pgd_buf_puts(x->out, "sc:");
+    }
+    pgd_buf_putsv(x->out, name);
+    pgd_buf_putc(x->out, '}');
+    x->i++;
+    return PGD_OK;
+}
+
 /* An escape at x->i; in_class: inside [...]. */
 static pgd_status escape(xlat *x, bool in_class) {
     const int c = peek(x, 1);
@@ -82,13 +111,7 @@ static pgd_status escape(xlat *x, bool in_class) {
         pgd_buf_put(x->out, x->in.p + x->i, 2);
         if ((c == 'p' || c == 'P' || c == 'x' || c == 'k' || c == 'g') && peek(x, 2) == '{') {
             x->i += 2;
-            while (peek(x, 0) >= 0 && peek(x, 0) != '}') {
-                pgd_buf_putc(x->out, x->in.p[x->i++]);
-            }
-            if (peek(x, 0) < 0) return refuse(x, "unclosed brace");
-            pgd_buf_putc(x->out, '}');
-            x->i++;
-            return PGD_OK;
+            return braced(x, c == 'p' || c == 'P');
         }
     }
     x->i += 2;

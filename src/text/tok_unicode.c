@@ -1,5 +1,8 @@
 /* Unicode properties and normalization forms over utf8proc.
  *
+ * Properties come from tables that `tokenizers` itself answered for (tok_unicode_tables.c), because
+ * its parts follow different Unicode versions; mappings and combining classes are utf8proc's, kept
+ * to the code points that `tokenizers` knows.
  * Normalization works segment by segment: a segment starts at a code point that nothing before it
  * can combine with, so text is normalized in pieces of a few bytes and ASCII is copied. Within a
  * segment code points are decomposed, marks sorted by combining class and, for the C forms,
@@ -11,9 +14,20 @@
 #include <utf8proc.h>
 
 #include "pagoda/mem.h"
+#include "tok_unicode_tables.h"
 
-static utf8proc_category_t category(uint32_t cp) {
-    return utf8proc_category((utf8proc_int32_t)cp);
+/* Whether cp lies in one of the n sorted ranges. */
+static bool in_ranges(const pgd_uc_range *r, size_t n, uint32_t cp) {
+    size_t lo = 0, hi = n;
+    while (lo < hi) {
+        const size_t mid = lo + (hi - lo) / 2;
+        if (r[mid].last < cp) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo < n && r[lo].first <= cp;
 }
 
 bool pgd_uc_is_space(uint32_t cp) {
@@ -24,8 +38,7 @@ bool pgd_uc_is_space(uint32_t cp) {
 
 bool pgd_uc_is_numeric(uint32_t cp) {
     if (cp < 0x80) return cp >= '0' && cp <= '9';
-    const utf8proc_category_t c = category(cp);
-    return c == UTF8PROC_CATEGORY_ND || c == UTF8PROC_CATEGORY_NL || c == UTF8PROC_CATEGORY_NO;
+    return in_ranges(pgd_uc_numeric, pgd_uc_numeric_n, cp);
 }
 
 bool pgd_uc_is_punct(uint32_t cp) {
@@ -33,30 +46,20 @@ bool pgd_uc_is_punct(uint32_t cp) {
         return (cp >= 33 && cp <= 47) || (cp >= 58 && cp <= 64) || (cp >= 91 && cp <= 96) ||
                (cp >= 123 && cp <= 126);
     }
-    const utf8proc_category_t c = category(cp);
-    return c >= UTF8PROC_CATEGORY_PC && c <= UTF8PROC_CATEGORY_PO;
+    return in_ranges(pgd_uc_punct, pgd_uc_punct_n, cp);
 }
 
 bool pgd_uc_is_mark(uint32_t cp) {
-    if (cp < 0x300) return false;
-    const utf8proc_category_t c = category(cp);
-    return c == UTF8PROC_CATEGORY_MN || c == UTF8PROC_CATEGORY_MC || c == UTF8PROC_CATEGORY_ME;
+    return cp >= 0x300 && in_ranges(pgd_uc_mark, pgd_uc_mark_n, cp);
 }
 
 bool pgd_uc_is_nonspacing(uint32_t cp) {
-    return cp >= 0x300 && category(cp) == UTF8PROC_CATEGORY_MN;
+    return cp >= 0x300 && in_ranges(pgd_uc_nonspacing, pgd_uc_nonspacing_n, cp);
 }
 
 bool pgd_uc_is_other(uint32_t cp) {
     if (cp < 0x80) return cp < 0x20 || cp == 0x7F;
-    const utf8proc_category_t c = category(cp);
-    return c == UTF8PROC_CATEGORY_CC || c == UTF8PROC_CATEGORY_CF || c == UTF8PROC_CATEGORY_CO;
-}
-
-/* Other_Alphabetic beyond the categories L, M and Nl: circled and squared letters. */
-static bool is_other_alphabetic(uint32_t cp) {
-    return (cp >= 0x24B6 && cp <= 0x24E9) || (cp >= 0x1F130 && cp <= 0x1F149) ||
-           (cp >= 0x1F150 && cp <= 0x1F169) || (cp >= 0x1F170 && cp <= 0x1F189);
+    return in_ranges(pgd_uc_other, pgd_uc_other_n, cp);
 }
 
 bool pgd_uc_is_word(uint32_t cp) {
@@ -64,12 +67,7 @@ bool pgd_uc_is_word(uint32_t cp) {
         return (cp >= '0' && cp <= '9') || (cp >= 'A' && cp <= 'Z') || (cp >= 'a' && cp <= 'z') ||
                cp == '_';
     }
-    const utf8proc_category_t c = category(cp);
-    if (c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_ME) return true;
-    if (c == UTF8PROC_CATEGORY_ND || c == UTF8PROC_CATEGORY_NL || c == UTF8PROC_CATEGORY_PC) {
-        return true;
-    }
-    return cp == 0x200C || cp == 0x200D || is_other_alphabetic(cp);
+    return in_ranges(pgd_uc_word, pgd_uc_word_n, cp);
 }
 
 size_t pgd_uc_lower(uint32_t cp, uint32_t out[2]) {
@@ -82,6 +80,12 @@ size_t pgd_uc_lower(uint32_t cp, uint32_t out[2]) {
         out[1] = 0x307;
         return 2;
     }
+    for (size_t i = 0; i < pgd_uc_lower_extra_n; i++) {
+        if (pgd_uc_lower_extra[i].first == cp) {
+            out[0] = pgd_uc_lower_extra[i].last;
+            return 1;
+        }
+    }
     out[0] = (uint32_t)utf8proc_tolower((utf8proc_int32_t)cp);
     return 1;
 }
@@ -92,28 +96,40 @@ bool pgd_uc_grapheme_break(uint32_t a, uint32_t b, int32_t *state) {
 
 /* ---- Normalization ---- */
 
+/* Combining class as `tokenizers` has it: marks newer than its tables count as starters. */
+static unsigned combining_class(utf8proc_int32_t cp) {
+    if (cp < 0x300) return 0;
+    const unsigned c = (unsigned)utf8proc_get_property(cp)->combining_class & 0xFFu;
+    if (c == 0 || !in_ranges(pgd_uc_combines, pgd_uc_combines_n, (uint32_t)cp)) return 0;
+    return c;
+}
+
+/* Seconds of compositions that are newer than the tables of `tokenizers` (Unicode 13 and 16). */
+static bool composes_late(uint32_t cp) {
+    return cp == 0x11930 || (cp >= 0x113B8 && cp <= 0x113C9) || (cp >= 0x1611E && cp <= 0x16129) ||
+           (cp >= 0x16D63 && cp <= 0x16D6A);
+}
+
 /* Whether no decomposition of cp can interact with what stands before it. Conservative: marks,
- * conjoining jamo, compatibility jamo and sound marks whose mapping starts with one, and Kirat Rai
- * vowels (letters that compose) continue a segment; combining class 0 alone is not enough. */
+ * conjoining jamo, and compatibility jamo and sound marks whose mapping starts with one continue a
+ * segment; combining class 0 alone is not enough. Marks newer than `tokenizers` start one, so that
+ * utf8proc, which knows them, does not compose across them. */
 static bool starts_segment(uint32_t cp) {
     if (cp < 0x300) return true;
     if (cp >= 0x4E00 && cp < 0xA000) return true;
     if ((cp >= 0x1160 && cp <= 0x11FF) || (cp >= 0xD7B0 && cp <= 0xD7FF)) return false;
     if ((cp >= 0x3131 && cp <= 0x318E) || (cp >= 0xFF9E && cp <= 0xFFDC)) return false;
-    if (cp >= 0x16D63 && cp <= 0x16D6A) return false;
+    if (composes_late(cp)) return true;
     const utf8proc_property_t *const p = utf8proc_get_property((utf8proc_int32_t)cp);
-    return p->combining_class == 0 && !pgd_uc_is_mark(cp);
+    if (p->combining_class != 0) return combining_class((utf8proc_int32_t)cp) == 0;
+    return p->category != UTF8PROC_CATEGORY_MN && p->category != UTF8PROC_CATEGORY_MC &&
+           p->category != UTF8PROC_CATEGORY_ME;
 }
 
 typedef struct cp_list {
     utf8proc_int32_t *v, *tmp;
     size_t n, cap, tmp_cap;
 } cp_list;
-
-static unsigned combining_class(utf8proc_int32_t cp) {
-    if (cp < 0x300) return 0;
-    return (unsigned)utf8proc_get_property(cp)->combining_class & 0xFFu;
-}
 
 /* Stable order by combining class of one run of non-starters v[0..n): insertion for the usual few,
  * counting sort for long runs. */
@@ -168,6 +184,10 @@ static pgd_status decompose(cp_list *l, uint32_t cp, utf8proc_option_t opt) {
     utf8proc_int32_t *grown = pgd_tok_grow(l->v, &l->cap, l->n + 32, sizeof *grown);
     if (grown == NULL) return PGD_E_NOMEM;
     l->v = grown;
+    if (!in_ranges(pgd_uc_decomposes, pgd_uc_decomposes_n, cp)) {
+        l->v[l->n++] = (utf8proc_int32_t)cp;
+        return PGD_OK;
+    }
     const utf8proc_ssize_t got =
         utf8proc_decompose_char((utf8proc_int32_t)cp, l->v + l->n, 32, opt, &boundclass);
     if (got < 0 || got > 32) { /* unassigned for utf8proc: stands for itself */

@@ -1,6 +1,5 @@
-/* Unicode properties and normalization, the only face of utf8proc in this program. Properties
- * follow the system's utf8proc; docs/tokenizers.md lists the code points on which that differs from
- * the tables of `tokenizers`. Thread: any; all functions are pure. */
+/* Unicode properties and normalization as `tokenizers` has them; the tokenizer's only face of
+ * utf8proc. Thread: any; all functions are pure. */
 #ifndef PGD_TEXT_TOK_UNICODE_H
 #define PGD_TEXT_TOK_UNICODE_H
 
