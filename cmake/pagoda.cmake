@@ -7,6 +7,14 @@ add_library(pgd_flags INTERFACE)
 target_include_directories(pgd_flags INTERFACE ${CMAKE_SOURCE_DIR}/include)
 target_compile_options(pgd_flags INTERFACE ${PGD_WARNINGS} -fno-strict-aliasing
     -ffp-contract=off -fstack-protector-strong)
+# Checked libc calls and read-only relocations, as distributions build servers. Ubuntu's gcc turns the
+# first on by itself, with the warnings that come with it: so every build sees them. It needs an
+# optimiser, and the sanitizers replace the same calls.
+target_link_options(pgd_flags INTERFACE -Wl,-z,relro -Wl,-z,now)
+if(NOT PGD_SANITIZE)
+  target_compile_options(pgd_flags INTERFACE
+    $<$<NOT:$<CONFIG:Debug>>:-U_FORTIFY_SOURCE> $<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=2>)
+endif()
 if(PGD_WERROR)
   target_compile_options(pgd_flags INTERFACE -Werror)
 endif()
