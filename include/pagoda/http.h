@@ -41,7 +41,7 @@ typedef struct pgd_http_options {
     uint64_t idle_timeout_ns;  /* keep-alive connection between requests */
     uint64_t stall_timeout_ns; /* a response of which the client takes no byte */
     pgd_metrics *metrics;
-    bool access_log;
+    bool access_log; /* one line for each refusal (calls are logged by the API) */
 } pgd_http_options;
 
 /* Defaults of every field (127.0.0.1:8000, no keys). */

@@ -16,7 +16,7 @@
 #include "pagoda/log.h"
 #include "pagoda/mem.h"
 
-enum { MAX_PIPELINED_BYTES = 256 * 1024 };
+enum { MAX_PIPELINED_BYTES = 256 * 1024, MAX_UNSENT_BYTES = 256 * 1024 };
 static const uint64_t linger_ns = 1000000000u;
 
 static void advance(pgd_conn *c);
@@ -55,7 +55,6 @@ static void drop_call(pgd_conn *c) {
 
 void pgd_conn_close(pgd_conn *c) {
     if (c->state == PGD_CONN_CLOSED) return;
-    if (c->call != NULL) pgd_metric_add(c->loop->http->m_disconnects, 1);
     drop_call(c);
     set_state(c, PGD_CONN_CLOSED);
     uv_close((uv_handle_t *)&c->tcp, on_closed);
@@ -76,13 +75,11 @@ static void linger(pgd_conn *c) {
 
 /* --- sending -------------------------------------------------------------------------------- */
 
-static void log_access(const pgd_conn *c) {
-    if (!c->loop->http->opt->access_log || c->row == NULL || (c->row->flags & PGD_ROUTE_QUIET))
-        return;
-    pgd_log(PGD_LOG_INFO, "http", "%s %s %d bytes=%llu ms=%.1f key=%s request_id=%s", c->method,
-            c->row->path, c->status, (unsigned long long)c->sent_bytes,
-            (double)(uv_hrtime() - c->since_ns) / 1e6, c->key != NULL ? c->key->id : "-",
-            c->request_id[0] != '\0' ? c->request_id : "-");
+/* Requests that became a call are logged by the API. */
+static void log_refusal(const pgd_conn *c) {
+    pgd_log(PGD_LOG_INFO, "http", "refused status=%d method=%s path=%s key=%s request_id=%s",
+            c->status, c->method[0] != '\0' ? c->method : "-", c->row != NULL ? c->row->path : "-",
+            c->key != NULL ? c->key->id : "-", c->request_id);
 }
 
 static void count_response(const pgd_conn *c) {
@@ -95,7 +92,7 @@ static void count_response(const pgd_conn *c) {
 /* All bytes of the response have left. */
 static void finish_response(pgd_conn *c) {
     count_response(c);
-    log_access(c);
+    if (c->loop->http->opt->access_log && c->status >= 400 && !c->had_call) log_refusal(c);
     c->response_done = false;
     if (!c->keep_alive || c->loop->quiesced) {
         linger(c);
@@ -118,7 +115,7 @@ static void on_written(uv_write_t *req, int status) {
     c->byte_ns = uv_hrtime();
     pgd_buf_clear(&c->flight);
     flush(c);
-    if (c->state == PGD_CONN_IDLE) advance(c);
+    pgd_conn_pump(c);
 }
 
 /* Send c->out; when a finished response has left completely, end it. */
@@ -164,6 +161,8 @@ static void pump(pgd_conn *c) {
     if (c->call == NULL || c->state != PGD_CONN_HANDLING) return;
     const pgd_call_state s = pgd_call_get_state(c->call);
     if (s == PGD_CALL_PREPARING) return;
+    if (c->writing && c->out.n > MAX_UNSENT_BYTES)
+        return; /* a slow reader: tokens wait in their log */
     pgd_buf *body = pgd_call_output(c->call);
     if (!c->head_sent) {
         if (c->loop->quiesced) c->keep_alive = false;
@@ -203,6 +202,7 @@ static void refuse_bytes(pgd_conn *c, int status, const char *why) {
     pgd_metric_add(c->loop->http->m_parse_errors, 1);
     pgd_buf_clear(&c->in);
     c->row = NULL;
+    c->had_call = false;
     refuse(c, status, NULL, why, NULL, true);
 }
 
@@ -220,6 +220,7 @@ static void begin_call(pgd_conn *c) {
     };
     set_state(c, PGD_CONN_HANDLING);
     c->call = pgd_api_begin(c->loop->api, &rq);
+    c->had_call = c->call != NULL;
     if (c->call == NULL) {
         refuse(c, 503, "server_overloaded", "The server is out of memory, try again later.",
                "retry-after: 1\r\n", true);
@@ -248,7 +249,7 @@ static void reset_request(pgd_conn *c, const pgd_http_head *h) {
     c->keep_alive = h->keep_alive && !c->loop->quiesced;
     c->http10 = h->minor == 0;
     c->is_head = pgd_sv_eq(h->method, PGD_SV("HEAD"));
-    c->head_sent = c->chunked_out = c->response_done = false;
+    c->head_sent = c->chunked_out = c->response_done = c->had_call = false;
     c->sent_bytes = 0;
     c->request_id[0] = c->origin[0] = c->method[0] = '\0';
     pgd_buf_clear(&c->body);

@@ -74,8 +74,6 @@ void pgd_reply_head(pgd_conn *c, int status, const char *content_type, pgd_sv ex
     pgd_buf_putf(out, "HTTP/1.1 %d %s\r\ndate: %s\r\nserver: pagoda\r\n", status, reason_of(status),
                  c->loop->date);
     if (content_type != NULL) pgd_buf_putf(out, "content-type: %s\r\n", content_type);
-    if (content_type != NULL && strncmp(content_type, "text/event-stream", 17) == 0)
-        pgd_buf_puts(out, "cache-control: no-cache\r\nx-accel-buffering: no\r\n");
     if (content_length >= 0) {
         pgd_buf_putf(out, "content-length: %lld\r\n", (long long)content_length);
     } else if (c->http10) {

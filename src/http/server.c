@@ -182,8 +182,6 @@ static void register_metrics(pgd_http *h) {
         pgd_metrics_gauge(m, "pagoda_http_connections", NULL, "", "Open HTTP connections.");
     h->m_parse_errors = pgd_metrics_counter(m, "pagoda_http_parse_errors_total", NULL, "",
                                             "Requests refused as malformed, or too slow.");
-    h->m_disconnects = pgd_metrics_counter(m, "pagoda_client_disconnects_total", NULL, "",
-                                           "Clients that left before their response was complete.");
 }
 
 pgd_status pgd_http_create(pgd_api *api, const pgd_http_options *opt, pgd_http **out,

@@ -42,7 +42,7 @@ struct pgd_http {
     _Atomic bool quiesce, stop;
     _Atomic uint32_t n_conns;
     pgd_metric *m_requests[PGD_ROUTE_N][PGD_HTTP_STATUS_CLASSES];
-    pgd_metric *m_connections, *m_parse_errors, *m_disconnects;
+    pgd_metric *m_connections, *m_parse_errors;
 };
 
 typedef enum pgd_conn_state {
@@ -80,7 +80,7 @@ struct pgd_conn {
     /* its response */
     pgd_call *call;
     int status;
-    bool head_sent, chunked_out, response_done;
+    bool had_call, head_sent, chunked_out, response_done;
     uint64_t sent_bytes;
     pgd_buf out, flight; /* being filled; handed to libuv */
     bool writing, reading;
