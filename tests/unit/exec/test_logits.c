@@ -1,0 +1,199 @@
+/* Logits, scores and greedy tokens of the golden models against transformers (float32 on the stored
+ * weights), and the same prompt in different chunks to the bit. */
+#include "harness.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "pagoda/mem.h"
+
+/* What a type may differ by. bf16 rounds activations and pages to 8 bits of mantissa; f16 models
+ * compute in f32 and round only pages; f32 differs by the order of sums. The measured worst cases
+ * are an order below each bound. */
+typedef struct bounds {
+    double kl, logprob, gap; /* gap: top-1 may differ where the best two are closer */
+} bounds;
+
+static bounds bounds_of(pgd_dtype t) {
+    if (t == PGD_BF16) return (bounds){1e-4, 0.1, 0.05};
+    if (t == PGD_F16) return (bounds){1e-6, 0.005, 0.002};
+    return (bounds){1e-11, 1e-4, 1e-5};
+}
+
+static double log_sum_exp(const float *x, uint32_t n) {
+    double max = x[0], sum = 0;
+    for (uint32_t i = 1; i < n; i++)
+        max = x[i] > max ? x[i] : max;
+    for (uint32_t i = 0; i < n; i++)
+        sum += exp(x[i] - max);
+    return max + log(sum);
+}
+
+static double kl_divergence(const float *want, const float *got, uint32_t n) {
+    const double zw = log_sum_exp(want, n), zg = log_sum_exp(got, n);
+    double kl = 0;
+    for (uint32_t i = 0; i < n; i++)
+        kl += exp(want[i] - zw) * ((want[i] - zw) - (got[i] - zg));
+    return kl;
+}
+
+static uint32_t argmax(const float *x, uint32_t n) {
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < n; i++)
+        if (x[i] > x[best]) best = i;
+    return best;
+}
+
+/* One prompt in a slot: scores of all positions ([0] unused), and the sampled token. */
+typedef struct fed {
+    pgd_score_out *score; /* [n_prompt], owned */
+    pgd_sample_out sample;
+} fed;
+
+/* Feed the prompt in chunks (the last one `tail` rows when it is not 0). */
+static fed feed(rig *r, uint32_t slot, const golden *g, uint32_t chunk, uint32_t tail) {
+    const uint32_t n_pages = (g->n_prompt + 15) / 16;
+    int32_t pages[64];
+    const pgd_sampling s = greedy_sampling(PGD_MAX_TOP_LOGPROBS);
+    fed f = {.score = pgd_calloc(g->n_prompt, sizeof *f.score)};
+    page_order(&r->z.limits, slot, pages, n_pages);
+    pw_init(&r->pw, slot, g->n_prompt, &s, NULL, 0, NULL, 0);
+    pw_table(&r->pw, slot, 0, pages, n_pages);
+    const uint32_t body = g->n_prompt - tail;
+    for (uint32_t at = 0; at < g->n_prompt;) {
+        const uint32_t end = at < body ? body : g->n_prompt;
+        const uint32_t n = end - at < chunk ? end - at : chunk;
+        const bool last = at + n == g->n_prompt;
+        pw_seq(&r->pw, slot, g->prompt + at, n, at, PGD_PLAN_SCORE | (last ? PGD_PLAN_SAMPLE : 0U),
+               last ? -1 : g->prompt[at + n]);
+        rig_step(r);
+        memcpy(f.score + at + 1, r->score, (n - (last ? 1 : 0)) * sizeof *f.score);
+        at += n;
+    }
+    f.sample = r->sample[0];
+    return f;
+}
+
+static void check_logits(const rig *r, const golden *g, uint32_t first, const char *name) {
+    const bounds b = bounds_of(pgd_model_get_spec(r->model)->dtype);
+    double worst = 0;
+    for (uint32_t i = 0; i < g->n_pos; i++) {
+        const float *want = g->logits + (size_t)i * g->vocab;
+        const float *got = (const float *)r->prog.ws.logits.data +
+                           (size_t)((uint32_t)g->pos[i] - first) * g->vocab;
+        const double kl = kl_divergence(want, got, g->vocab);
+        const uint32_t best = argmax(want, g->vocab), ours = argmax(got, g->vocab);
+        if (ours != best && want[best] - want[ours] > b.gap)
+            fail_msg("%s: position %d: token %u, expected %u", name, g->pos[i], ours, best);
+        worst = kl > worst ? kl : worst;
+    }
+    print_message("%s: KL at most %.2e\n", name, worst);
+    assert_true(worst < b.kl);
+}
+
+static void check_scores(const rig *r, const golden *g, const fed *f, const char *name) {
+    const bounds b = bounds_of(pgd_model_get_spec(r->model)->dtype);
+    double worst = 0;
+    for (uint32_t i = 1; i < g->n_prompt; i++) {
+        const double d = fabs((double)f->score[i].logprob - (double)g->logprob[i]);
+        assert_int_equal(f->score[i].position, i);
+        worst = d > worst || isnan(d) ? d : worst;
+    }
+    print_message("%s: prompt logprobs differ by at most %.2e\n", name, worst);
+    assert_true(worst < b.logprob);
+}
+
+static void logits_and_scores_match_transformers(void **state) {
+    (void)state;
+    for (size_t i = 0; i < n_golden; i++) {
+        rig r;
+        golden g;
+        golden_load(golden_names[i], &g);
+        pgd_exec_options opt = small_options(256);
+        opt.max_model_len = g.max_model_len;
+        rig_open(&r, golden_names[i], &opt);
+        const uint32_t tail = 30; /* rows that stay in the logits buffer: one tile */
+        fed f = feed(&r, 1, &g, 256, tail);
+        check_logits(&r, &g, g.n_prompt - tail, golden_names[i]);
+        check_scores(&r, &g, &f, golden_names[i]);
+        assert_int_equal(f.sample.token, g.greedy[0]);
+        pgd_free(f.score);
+        rig_close(&r);
+        golden_free(&g);
+    }
+}
+
+static void assert_same(const fed *a, const fed *b, uint32_t n) {
+    for (uint32_t i = 1; i < n; i++) {
+        assert_memory_equal(&a->score[i].logprob, &b->score[i].logprob, sizeof(float));
+        assert_int_equal(a->score[i].n_top, PGD_MAX_TOP_LOGPROBS);
+        assert_memory_equal(a->score[i].top, b->score[i].top, sizeof a->score[i].top);
+    }
+    assert_int_equal(a->sample.token, b->sample.token);
+    assert_memory_equal(&a->sample.logprob, &b->sample.logprob, sizeof(float));
+    assert_memory_equal(a->sample.top, b->sample.top, sizeof a->sample.top);
+}
+
+static void chunks_of_any_size_give_the_same_bits(void **state) {
+    (void)state;
+    static const uint32_t chunks[] = {7, 1, 16, 64};
+    for (size_t i = 0; i < n_golden; i++) {
+        rig r;
+        golden g;
+        golden_load(golden_names[i], &g);
+        pgd_exec_options opt = small_options(256);
+        opt.max_model_len = g.max_model_len;
+        rig_open(&r, golden_names[i], &opt);
+        fed whole = feed(&r, 0, &g, 256, 0);
+        for (size_t c = 0; c < sizeof chunks / sizeof chunks[0]; c++) {
+            fed f = feed(&r, (uint32_t)c + 1, &g, chunks[c], 0);
+            assert_same(&whole, &f, g.n_prompt);
+            pgd_free(f.score);
+        }
+        pgd_free(whole.score);
+        rig_close(&r);
+        golden_free(&g);
+    }
+}
+
+/* Every instruction set this machine has stays within the bounds, and one thread equals two. */
+static void every_isa_matches_and_threads_do_not_matter(void **state) {
+    (void)state;
+    static const char *const names[] = {"llama-llama3-bf16", "qwen3-f16", "llama-bias-f32"};
+    for (int isa = PGD_ISA_SCALAR; isa <= (int)pgd_cpu_detect(); isa++)
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+            golden g;
+            fed f[2];
+            golden_load(names[i], &g);
+            for (uint32_t t = 0; t < 2; t++) {
+                rig r;
+                pgd_exec_options opt = small_options(256);
+                opt.max_model_len = g.max_model_len;
+                opt.isa = isa;
+                opt.n_threads = t + 1;
+                rig_open(&r, names[i], &opt);
+                f[t] = feed(&r, 0, &g, 256, 30);
+                check_logits(&r, &g, g.n_prompt - 30, names[i]);
+                rig_close(&r);
+            }
+            assert_same(&f[0], &f[1], g.n_prompt);
+            pgd_free(f[0].score);
+            pgd_free(f[1].score);
+            golden_free(&g);
+        }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(logits_and_scores_match_transformers),
+        cmocka_unit_test(chunks_of_any_size_give_the_same_bits),
+        cmocka_unit_test(every_isa_matches_and_threads_do_not_matter),
+    };
+    return cmocka_run_group_tests_name("exec_logits", tests, NULL, NULL);
+}
