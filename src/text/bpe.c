@@ -1,119 +1,17 @@
-/* Byte pair encoding.
+/* Byte pair encoding: the characters of a word, and reading the model.
  *
- * A word starts as one symbol per code point; the pair with the lowest rank (leftmost of equals) is
- * merged until none is left. Symbols form a linked list, candidate merges a binary heap, so a word
- * of n symbols costs O(n log n) even when it is a megabyte of one letter. A heap entry whose pair
- * no longer stands at its place is dropped when it surfaces. The test for that is the one of
- * `tokenizers`: the pair now at the place must merge to the same token, not have the same rank.
+ * A word starts as one symbol per code point, which bpe_merge.c then merges. A code point without a
+ * token becomes its bytes, or the unknown token, or vanishes, as the file says.
  *
  * Merges live in an open-addressing table of our own instead of a pgd_map64: this lookup is the
  * innermost loop of encoding, and the table never changes after the load.
  * Thread: any after parsing. Dropout, a training device, is ignored as it is at inference. */
 #include <string.h>
 
+#include "bpe_impl.h"
 #include "pagoda/mem.h"
-#include "tok_model.h"
-
-enum { LOW_CHARS = 0x800 }; /* code points of one and two bytes have a direct table */
-
-typedef struct merge_slot {
-    uint64_t pair; /* left << 32 | right; UINT64_MAX: empty */
-    uint32_t rank;
-    int32_t new_id;
-} merge_slot;
-
-struct pgd_bpe {
-    const pgd_tok_vocab *vocab;
-    merge_slot *slots; /* [mask + 1] */
-    size_t mask;
-    int32_t low[LOW_CHARS]; /* id of a code point alone, -1 when none */
-    int32_t bytes[256];     /* byte fallback */
-    int32_t unk;            /* -1: unknown characters vanish */
-    pgd_sv prefix, suffix;  /* continuing subword prefix, end of word suffix */
-    bool byte_fallback, fuse_unk, ignore_merges;
-};
-
-static size_t slot_of(uint64_t pair, size_t mask) {
-    uint64_t h = pair * 0x9E3779B97F4A7C15u;
-    h ^= h >> 32;
-    return (size_t)h & mask;
-}
-
-static const merge_slot *find_merge(const pgd_bpe *m, int32_t left, int32_t right) {
-    const uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    for (size_t i = slot_of(pair, m->mask);; i = (i + 1) & m->mask) {
-        const merge_slot *const s = &m->slots[i];
-        if (s->pair == pair) return s;
-        if (s->pair == UINT64_MAX) return NULL;
-    }
-}
 
 /* ---- Encoding ---- */
-
-static bool before(const pgd_tok_merge *a, const pgd_tok_merge *b) {
-    return a->rank != b->rank ? a->rank < b->rank : a->pos < b->pos;
-}
-
-static pgd_status heap_push(pgd_tok_work *w, pgd_tok_merge x) {
-    if (w->heap_n == w->heap_cap) {
-        pgd_tok_merge *const h = pgd_tok_grow(w->heap, &w->heap_cap, w->heap_n + 1, sizeof *h);
-        if (h == NULL) return PGD_E_NOMEM;
-        w->heap = h;
-    }
-    size_t i = w->heap_n++;
-    while (i > 0 && before(&x, &w->heap[(i - 1) / 2])) {
-        w->heap[i] = w->heap[(i - 1) / 2];
-        i = (i - 1) / 2;
-    }
-    w->heap[i] = x;
-    return PGD_OK;
-}
-
-static pgd_tok_merge heap_pop(pgd_tok_work *w) {
-    const pgd_tok_merge top = w->heap[0];
-    const pgd_tok_merge x = w->heap[--w->heap_n];
-    size_t i = 0;
-    for (;;) {
-        size_t kid = 2 * i + 1;
-        if (kid >= w->heap_n) break;
-        if (kid + 1 < w->heap_n && before(&w->heap[kid + 1], &w->heap[kid])) kid++;
-        if (!before(&w->heap[kid], &x)) break;
-        w->heap[i] = w->heap[kid];
-        i = kid;
-    }
-    w->heap[i] = x;
-    return top;
-}
-
-static pgd_status consider(const pgd_bpe *m, pgd_tok_work *w, size_t left) {
-    const int64_t right = w->symbols[left].next;
-    if (right < 0) return PGD_OK;
-    const merge_slot *const s = find_merge(m, w->symbols[left].id, w->symbols[right].id);
-    if (s == NULL) return PGD_OK;
-    return heap_push(w, (pgd_tok_merge){s->rank, s->new_id, left});
-}
-
-static pgd_status merge_all(const pgd_bpe *m, pgd_tok_work *w, size_t n) {
-    w->heap_n = 0;
-    for (size_t i = 0; i + 1 < n; i++) {
-        PGD_TRY(consider(m, w, i));
-    }
-    while (w->heap_n > 0) {
-        const pgd_tok_merge top = heap_pop(w);
-        pgd_tok_symbol *const left = &w->symbols[top.pos];
-        if (left->len == 0 || left->next < 0) continue;
-        pgd_tok_symbol *const right = &w->symbols[left->next];
-        const merge_slot *const now = find_merge(m, left->id, right->id);
-        if (now == NULL || now->new_id != top.new_id) continue;
-        left->id = top.new_id;
-        left->next = right->next;
-        right->len = 0;
-        if (left->next >= 0) w->symbols[left->next].prev = (int64_t)top.pos;
-        if (left->prev >= 0) PGD_TRY(consider(m, w, (size_t)left->prev));
-        PGD_TRY(consider(m, w, top.pos));
-    }
-    return PGD_OK;
-}
 
 typedef struct symbol_list {
     pgd_tok_work *w;
@@ -128,9 +26,7 @@ static pgd_status add_symbol(symbol_list *l, int32_t id) {
         if (s == NULL) return PGD_E_NOMEM;
         w->symbols = s;
     }
-    if (l->n > 0) w->symbols[l->n - 1].next = (int64_t)l->n;
-    w->symbols[l->n] = (pgd_tok_symbol){id, 1, (int64_t)l->n - 1, -1};
-    l->n++;
+    w->symbols[l->n++].id = id;
     return PGD_OK;
 }
 
@@ -168,7 +64,7 @@ static pgd_status add_char(const pgd_bpe *m, symbol_list *l, pgd_sv word, size_t
     pgd_sv s = {word.p + i, len};
     int32_t id;
     if (!decorated) {
-        id = cp < LOW_CHARS ? m->low[cp] : pgd_tok_vocab_id(m->vocab, s);
+        id = cp < PGD_BPE_LOW_CHARS ? m->low[cp] : pgd_tok_vocab_id(m->vocab, s);
     } else {
         pgd_buf *const b = &l->w->word;
         pgd_buf_clear(b);
@@ -196,7 +92,7 @@ pgd_status pgd_bpe_encode(const pgd_bpe *m, pgd_tok_work *w, pgd_sv word, pgd_id
     }
     PGD_TRY(flush_unk(&l));
     if (l.n == 0) return PGD_OK;
-    PGD_TRY(merge_all(m, w, l.n));
+    PGD_TRY(pgd_bpe_merge_word(m, w, l.n));
     for (int64_t i = 0; i >= 0; i = w->symbols[i].next) {
         PGD_TRY(pgd_ids_push(out, w->symbols[i].id));
     }
@@ -228,11 +124,11 @@ static pgd_status merge_halves(const pgd_json *e, size_t index, pgd_sv *a, pgd_s
 }
 
 static void put_merge(pgd_bpe *m, uint64_t pair, uint32_t rank, int32_t new_id) {
-    size_t i = slot_of(pair, m->mask);
+    size_t i = pgd_bpe_slot(pair, m->mask);
     while (m->slots[i].pair != UINT64_MAX && m->slots[i].pair != pair) {
         i = (i + 1) & m->mask;
     }
-    m->slots[i] = (merge_slot){pair, rank, new_id};
+    m->slots[i] = (pgd_bpe_merge){pair, rank, new_id};
 }
 
 static pgd_status add_merge(pgd_bpe *m, const pgd_json *e, size_t index, uint32_t rank,
@@ -251,13 +147,33 @@ static pgd_status add_merge(pgd_bpe *m, const pgd_json *e, size_t index, uint32_
     if (joined->failed) return pgd_fail(err, PGD_E_NOMEM, "out of memory");
     const int32_t ia = pgd_tok_vocab_id(m->vocab, a), ib = pgd_tok_vocab_id(m->vocab, b);
     const int32_t merged = pgd_tok_vocab_id(m->vocab, pgd_buf_sv(joined));
-    if (ia < 0 || ib < 0 || merged < 0) {
+    if (ia < 0 || ib < 0 || merged < 0 || a.n == 0 || b.n == m->prefix.n) {
         return pgd_fail(err, PGD_E_FORMAT,
-                        "model.merges[%zu]: \"%.*s\" + \"%.*s\" names a token that is not in "
+                        "model.merges[%zu]: \"%.*s\" + \"%.*s\" needs tokens that are not in "
                         "model.vocab",
                         index, (int)(a.n < 60 ? a.n : 60), a.p, (int)(b.n < 60 ? b.n : 60), b.p);
     }
     put_merge(m, (uint64_t)(uint32_t)ia << 32 | (uint32_t)ib, rank, merged);
+    const size_t bit = pgd_bpe_join_bit(m->edges[ia].last, m->edges[ib].first);
+    m->joins[bit / 64] |= (uint64_t)1 << (bit % 64);
+    return PGD_OK;
+}
+
+/* First and last characters of all tokens; an empty token has none and joins nothing. */
+static pgd_status find_edges(pgd_bpe *m, pgd_arena *arena, pgd_error *err) {
+    m->edges = pgd_arena_array(arena, m->vocab->n_ids + 1, sizeof *m->edges);
+    m->joins = pgd_arena_array(arena, PGD_BPE_JOIN_BITS / 64, sizeof *m->joins);
+    if (m->edges == NULL || m->joins == NULL) return pgd_fail(err, PGD_E_NOMEM, "out of memory");
+    for (size_t id = 0; id < m->vocab->n_ids; id++) {
+        const pgd_sv s = m->vocab->str[id];
+        if (s.n == 0) continue;
+        size_t last = s.n - 1, len = 0;
+        while (last > 0 && ((uint8_t)s.p[last] & 0xC0) == 0x80) {
+            last--;
+        }
+        m->edges[id] =
+            (pgd_bpe_edges){pgd_tok_cp(s.p, s.n, 0, &len), pgd_tok_cp(s.p, s.n, last, &len)};
+    }
     return PGD_OK;
 }
 
@@ -274,6 +190,7 @@ static pgd_status parse_merges(pgd_bpe *m, const pgd_json *list, pgd_arena *aren
     if (m->slots == NULL) return pgd_fail(err, PGD_E_NOMEM, "out of memory");
     memset(m->slots, 0xFF, slots * sizeof *m->slots);
     m->mask = slots - 1;
+    m->n_merges = count;
     pgd_buf joined = {0};
     pgd_status st = PGD_OK;
     size_t index = 0;
@@ -306,10 +223,11 @@ pgd_status pgd_bpe_parse(const pgd_json *model, const pgd_tok_vocab *vocab, pgd_
                         (int)(unk.n < 60 ? unk.n : 60), unk.p);
     }
     pgd_tok_vocab_bytes(vocab, m->bytes);
-    for (uint32_t cp = 0; cp < LOW_CHARS; cp++) {
+    for (uint32_t cp = 0; cp < PGD_BPE_LOW_CHARS; cp++) {
         char s[4];
         m->low[cp] = pgd_tok_vocab_id(vocab, (pgd_sv){s, pgd_utf8_encode(cp, s)});
     }
+    PGD_TRY(find_edges(m, arena, err));
     PGD_TRY(parse_merges(m, pgd_json_get(model, "merges"), arena, err));
     *out = m;
     return PGD_OK;

@@ -45,6 +45,12 @@ static void replace_text(pgd_sv s, pgd_sv from, pgd_sv to, pgd_buf *out) {
 
 /* WordPiece's clean-up of spaces before punctuation and English contractions, in place. */
 static void clean_up(pgd_buf *b) {
+    /* every rule starts with a space and one of these; most tokens have neither */
+    bool any = false;
+    for (size_t i = 0; i + 1 < b->n && !any; i++) {
+        any = b->p[i] == ' ' && strchr(".?!,'nd", b->p[i + 1]) != NULL;
+    }
+    if (!any) return;
     static const char *const rules[][2] = {
         {" .", "."},   {" ?", "?"},     {" !", "!"},     {" ,", ","},
         {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},   {" do not", " don't"},

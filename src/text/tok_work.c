@@ -16,6 +16,8 @@ void pgd_tok_work_fini(pgd_tok_work *w) {
     pgd_tok_matcher_destroy(&w->matcher);
     pgd_free(w->symbols);
     pgd_free(w->heap);
+    pgd_free(w->queues);
+    pgd_free(w->waiting);
     pgd_free(w->best);
     pgd_buf_fini(&w->word);
     *w = (pgd_tok_work){0};

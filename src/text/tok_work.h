@@ -26,8 +26,7 @@ typedef struct pgd_tok_match {
 } pgd_tok_match;
 
 typedef struct pgd_tok_symbol {
-    int32_t id;
-    uint32_t len; /* 0: merged into its left neighbour */
+    int32_t id; /* -1: merged into its left neighbour */
     int64_t prev, next;
 } pgd_tok_symbol;
 
@@ -36,6 +35,17 @@ typedef struct pgd_tok_merge {
     int32_t new_id;
     size_t pos;
 } pgd_tok_merge;
+
+/* A queue of merges of one rank (bpe_merge.c). */
+typedef struct pgd_tok_waiting {
+    size_t pos;
+    int32_t new_id;
+    int32_t next; /* 0: none */
+} pgd_tok_waiting;
+typedef struct pgd_tok_queue {
+    int32_t head, tail;
+    bool unsorted;
+} pgd_tok_queue;
 
 typedef struct pgd_tok_best {
     double score;
@@ -58,6 +68,9 @@ typedef struct pgd_tok_work {
     size_t symbols_cap;
     pgd_tok_merge *heap;
     size_t heap_n, heap_cap;
+    pgd_tok_queue *queues; /* [n_merges + 1], all empty between runs; NULL until needed */
+    pgd_tok_waiting *waiting;
+    size_t waiting_n, waiting_cap;
     pgd_tok_best *best;
     size_t best_cap;
     pgd_buf word;
