@@ -324,10 +324,10 @@ static jnode *parse_test(jparser *p, jnode *node) {
     if (!n->test && !p->soft)
         return jparse_fail(p, n->line, "no test named '%.*s'", (int)n->name.n, n->name.p);
     if (!negated) return n;
-    jnode *not = jparse_node(p, JE_NOT, n->line);
-    if (!not ) return NULL;
-    not ->a = n;
-    return not ;
+    jnode *negation = jparse_node(p, JE_NOT, n->line);
+    if (!negation) return NULL;
+    negation->a = n;
+    return negation;
 }
 
 static jnode *parse_filter_expr(jparser *p, jnode *n) {
