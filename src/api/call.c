@@ -360,8 +360,12 @@ pgd_sv pgd_call_headers(const pgd_call *c) {
 }
 
 pgd_buf *pgd_call_output(pgd_call *c) {
-    /* a slow reader has caught up: the tokens that waited in their log come now */
-    if (c->backlog && c->out.n < API_COALESCE_BYTES) (void)api_call_pump(c);
+    if (!c->backlog) return &c->out;
+    /* The reader takes what is there, so that tokens that waited in their log can come: at once
+     * when the buffer is empty already, else when the loop reports this call again. */
+    if (c->out.n < API_COALESCE_BYTES) (void)api_call_pump(c);
+    api_call_changed(c);
+    c->loop->wake(c->loop->ctx);
     return &c->out;
 }
 

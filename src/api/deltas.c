@@ -143,8 +143,9 @@ static void end_of_sequence(pgd_call *c, api_choice *ch, pgd_finish finish) {
     if (!stopped_by_string(c, ch, ch->text.n - had)) end_choice(c, ch, finish);
 }
 
-static bool is_stop_id(const pgd_sampling *s, int32_t id) {
-    for (uint32_t i = 0; i < s->n_stop_ids; i++)
+/* The engine's own rule: a stop id ends a sequence from token min_tokens on. */
+static bool is_stop_id(const pgd_sampling *s, uint32_t at, int32_t id) {
+    for (uint32_t i = 0; at >= s->min_tokens && i < s->n_stop_ids; i++)
         if (s->stop_ids[i] == id) return true;
     return false;
 }
@@ -155,8 +156,9 @@ static void note_stop_token(const pgd_call *c, api_choice *ch, int32_t id) {
 }
 
 static void take_token(pgd_call *c, api_choice *ch) {
-    const int32_t id = ch->rq->r.out[ch->i_log].token[ch->n_seen++];
-    const bool ends = is_stop_id(&ch->rq->r.sampling, id);
+    const uint32_t at = ch->n_seen++;
+    const int32_t id = ch->rq->r.out[ch->i_log].token[at];
+    const bool ends = is_stop_id(&ch->rq->r.sampling, at, id);
     if (!ends || c->g.include_stop) {
         const uint64_t before = text_end(ch), cp = ch->n_cp;
         const size_t had = ch->text.n;

@@ -64,6 +64,7 @@ void api_logprob_chat(const pgd_call *c, api_choice *ch, uint32_t t) {
     pgd_buf_puts(b, ",\"top_logprobs\":[");
     for (uint32_t i = 0; i < c->g.n_top; i++) {
         const pgd_top *const top = &log->top[(size_t)t * c->g.n_top + i];
+        if (top->id < 0) break; /* the vocabulary (or a mask) had no more */
         if (i) pgd_buf_putc(b, ',');
         put_chat_entry(c, top->id, top->logprob, &scratch, b);
         pgd_buf_putc(b, '}');
@@ -117,7 +118,7 @@ static void put_legacy(const pgd_call *c, api_choice *ch, int32_t id, uint64_t b
         put_value(&ch->lp[1], *lp);
         names seen = {.n = 0};
         pgd_buf_putc(&ch->lp[2], '{');
-        for (uint32_t i = 0; i < c->g.n_top; i++)
+        for (uint32_t i = 0; i < c->g.n_top && top[i].id >= 0; i++)
             put_top(c, top[i].id, top[i].logprob, &seen, &scratch, &ch->lp[2]);
         put_top(c, id, *lp, &seen, &scratch, &ch->lp[2]);
         pgd_buf_putc(&ch->lp[2], '}');
