@@ -11,7 +11,7 @@
  * first word of `results`. A device error is final: the step that met it and all later ones carry
  * PGD_E_DEVICE, and nothing runs any more. A plan that fails its check is a bug of the engine and
  * fails its step with PGD_E_INTERNAL without touching the device. */
-#include "pagoda/exec.h"
+#include "rank.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -40,6 +40,7 @@ typedef struct rank_exec {
     pgd_exec base;
     const pgd_model *model; /* borrowed until destroy */
     pgd_exec_options opt;
+    rank_device device;
     pgd_exec_info info; /* written while opening, then read-only */
     pgd_ring *to_rank, *results;
     pthread_t thread;
@@ -66,16 +67,6 @@ typedef struct rank_exec {
 } rank_exec;
 
 /* --- rank thread: opening ------------------------------------------------------------------- */
-
-static pgd_status open_device(rank_exec *r, unsigned *loader_flags, pgd_error *err) {
-    const char *const name = r->opt.device ? r->opt.device : "cpu";
-    if (strcmp(name, "cpu") == 0) {
-        const pgd_cpu_options o = {.n_threads = r->opt.n_threads, .isa = r->opt.isa};
-        *loader_flags = LOADER_HOST_MEMORY;
-        return pgd_device_open_cpu(&o, &r->dev, err);
-    }
-    return pgd_fail(err, PGD_E_UNSUPPORTED, "--device is '%s', this build has: cpu", name);
-}
 
 static pgd_status alloc_steps(rank_exec *r, const sizing *z, pgd_error *err) {
     for (uint32_t i = 0; i < z->steps_in_flight; i++) {
@@ -118,7 +109,7 @@ static pgd_status open_all(rank_exec *r, pgd_error *err) {
     const pgd_model_spec *const s = pgd_model_get_spec(r->model);
     unsigned loader_flags = 0;
     sizing z;
-    PGD_TRY(open_device(r, &loader_flags, err));
+    PGD_TRY(r->device.open(r->device.ctx, &r->opt, &r->dev, &loader_flags, err));
     r->mem.dev = r->dev;
     PGD_TRY(sizing_decide(&r->opt, r->model, r->dev, loader_flags, &z, err));
     if (!r->opt.max_model_len && z.max_model_len < s->max_position)
@@ -262,8 +253,16 @@ static void rank_destroy(pgd_exec *x) {
     free_exec(r);
 }
 
-pgd_status pgd_exec_open(const pgd_model *model, const pgd_exec_options *opt,
-                         _Atomic uint32_t *progress, pgd_exec **out, pgd_error *err) {
+static pgd_status start(rank_exec *r, pgd_error *err) {
+    if (pgd_ring_create(&r->to_rank, RING_CAPACITY) != PGD_OK ||
+        pgd_ring_create(&r->results, RING_CAPACITY) != PGD_OK)
+        return pgd_fail(err, PGD_E_NOMEM, "no memory for an executor");
+    const int e = pthread_create(&r->thread, NULL, rank_main, r);
+    return e ? pgd_fail(err, PGD_E_NOMEM, "cannot start the rank thread: error %d", e) : PGD_OK;
+}
+
+pgd_status rank_open(const pgd_model *model, const pgd_exec_options *opt, rank_device device,
+                     _Atomic uint32_t *progress, pgd_exec **out, pgd_error *err) {
     rank_exec *r = pgd_calloc(1, sizeof *r);
     uint64_t word;
     *out = NULL;
@@ -272,22 +271,38 @@ pgd_status pgd_exec_open(const pgd_model *model, const pgd_exec_options *opt,
                          rank_release, rank_on_result, rank_destroy};
     r->model = model;
     r->opt = *opt;
+    r->device = device;
     r->progress = progress;
     r->clock = pgd_clock_monotonic();
-    if (pgd_ring_create(&r->to_rank, RING_CAPACITY) != PGD_OK ||
-        pgd_ring_create(&r->results, RING_CAPACITY) != PGD_OK ||
-        pthread_create(&r->thread, NULL, rank_main, r) != 0) {
-        free_exec(r);
-        return pgd_fail(err, PGD_E_NOMEM, "no memory or no thread for an executor");
-    }
-    (void)pgd_ring_wait(r->results, &word, forever);
-    const pgd_status s = r->open_status;
+    pgd_status s = start(r, err);
     if (s == PGD_OK) {
-        *out = &r->base;
-        return PGD_OK;
+        (void)pgd_ring_wait(r->results, &word, forever);
+        s = r->open_status;
+        if (s == PGD_OK) {
+            *out = &r->base;
+            return PGD_OK;
+        }
+        (void)pthread_join(r->thread, NULL);
+        if (err) *err = r->open_error;
     }
-    (void)pthread_join(r->thread, NULL);
-    if (err) *err = r->open_error;
     free_exec(r);
     return s;
+}
+
+static pgd_status open_device(void *ctx, const pgd_exec_options *opt, pgd_device **out,
+                              unsigned *flags, pgd_error *err) {
+    const char *const name = opt->device ? opt->device : "cpu";
+    (void)ctx;
+    if (strcmp(name, "cpu") == 0) {
+        const pgd_cpu_options o = {.n_threads = opt->n_threads, .isa = opt->isa};
+        *flags = LOADER_HOST_MEMORY;
+        return pgd_device_open_cpu(&o, out, err);
+    }
+    return pgd_fail(err, PGD_E_UNSUPPORTED, "--device is '%s', this build has: cpu", name);
+}
+
+pgd_status pgd_exec_open(const pgd_model *model, const pgd_exec_options *opt,
+                         _Atomic uint32_t *progress, pgd_exec **out, pgd_error *err) {
+    const rank_device device = {.open = open_device};
+    return rank_open(model, opt, device, progress, out, err);
 }
