@@ -19,7 +19,12 @@ sys.path.insert(0, str(HERE.parent.parent / "scripts" / "train"))
 COUNTS = {"capital": 200, "currency": 200, "language": 200, "define": 300, "arithmetic": 300, "units": 200,
           "retrieval": 80, "json": 150, "tool_call": 100, "tool_result": 60}
 DEFAULT = 50
-SKIP = {"mixed", "portrait", "name_some"}
+SKIP = {"mixed", "portrait", "name_some", "define_rarer", "define_thing"}
+# Whole sentences that no training phrasing is built from: what is asked is {np}.
+NEW_FRAMES = ["I'd be grateful if you told me {np}.", "Could you look up {np} for me?", "My homework asks for {np}.",
+              "Whisper {np} to me.", "I bet you know {np}!", "Explain to me what {np} might be.",
+              "Somebody asked me about {np}, what should I say?", "Let's see if you can work out {np}.",
+              "Everyone but me seems to know {np}.", "Would it be possible to learn {np} from you?"]
 
 
 def expected(made):
@@ -69,6 +74,26 @@ def questions(seed):
         yield record
 
 
+def new_wordings(seed, each=60):
+    """Questions in NEW_FRAMES, to see how far the skills reach beyond the frames of training."""
+    from skills import maths, words, world
+    rng = random.Random(seed)
+    for _ in range(each):
+        for relation, noun in (("capital", "the capital of {}"), ("currency", "the currency of {}"),
+                               ("language", "the main language of {}")):
+            country = rng.choice(world.COUNTRIES)
+            yield new_wording(rng, noun.format(country["name"]), world.RELATIONS[relation][0](country))
+        entry = rng.choice(words.lexicon())
+        yield new_wording(rng, f'the meaning of "{entry["word"]}"', words.definition(entry))
+        a, sign, b = maths.operands(rng)
+        yield new_wording(rng, f"{a} {maths.SIGNS[sign]} {b}", f"{a} {sign} {b} = {maths.worked(a, sign, b)}.")
+
+
+def new_wording(rng, noun, answer):
+    user = rng.choice(NEW_FRAMES).replace("{np}", noun)
+    return {"skill": "new_wording", "kind": "exact", "messages": [{"role": "user", "content": user}], "expect": answer}
+
+
 def held_out_texts(corpus, count, seed):
     """`count` pieces of held-out prose, cut at a paragraph, about 1,500 characters each."""
     from feed import held_out_document
@@ -86,7 +111,8 @@ def main():
     parser.add_argument("--seed", type=int, default=2)
     args = parser.parse_args()
     os.environ["PAGODA_CORPUS"] = str(args.corpus)
-    for name, records in (("questions.jsonl", questions(args.seed)),
+    records = list(questions(args.seed)) + list(new_wordings(args.seed))
+    for name, records in (("questions.jsonl", records),
                           ("heldout.jsonl", held_out_texts(args.corpus, 60, args.seed))):
         with open(HERE / name, "w", encoding="utf-8") as out:
             for record in records:

@@ -1,7 +1,7 @@
-"""Reads WordNet 3.0 as Debian's wordnet-base ships it, and picks the 2,000 commonest words.
+"""Reads WordNet 3.0 as Debian's wordnet-base ships it, and picks the commonest words.
 
-Output (data/lexicon.json.gz is not kept in git; words2000.tsv is): for every common word its part
-of speech, one short definition, and, where WordNet has them, an antonym, a hypernym and an example.
+Output: for every word its part of speech, one short definition and, where WordNet has them, an
+antonym, a hypernym and an example; the 2,000 commonest first, which the evaluation asks about.
 """
 
 import argparse
@@ -20,6 +20,8 @@ have has had was were been are being did does done can could may might must shal
 would sex rape kill nigger slave whore damn hell god jew negro nude naked suicide breast sexual
 american christian indian english french german british russian chinese catholic jewish roman
 """.split())
+UNFIT = re.compile("sexual|genital|slur|disparaging|(offensive|obscene) term|copulat|intercourse|erotic|feces")
+LISTED = 2000  # the words whose definitions are scored; only short glosses for them
 
 
 def parse_synset(line):
@@ -74,9 +76,9 @@ def sense_counts(root):
 
 
 def common_words(root):
-    """The words of SCOWL's sizes 10, 20 and 35, lower case, letters only."""
+    """The words of SCOWL's sizes 10 to 50, lower case, letters only."""
     words = {}
-    for size in (10, 20, 35):
+    for size in (10, 20, 35, 50):
         for kind in ("english", "american"):
             path = root / f"usr/share/dict/scowl/{kind}-words.{size}"
             for word in open(path, encoding="latin-1"):
@@ -86,12 +88,12 @@ def common_words(root):
     return words
 
 
-def entry_for(word, pos, synset, synsets):
-    """One lexicon entry; None when the gloss is too long or uses the word itself."""
+def entry_for(word, pos, synset, synsets, longest):
+    """One lexicon entry; None when the gloss is too long, uses the word itself, or is not nice."""
     gloss = synset["gloss"]
-    if not 8 <= len(gloss) <= 90 or len(gloss.split()) > 16 or "`" in gloss or '"' in gloss:
+    if not 8 <= len(gloss) <= longest or len(gloss.split()) > longest / 5.6 or re.search('[`"]', gloss):
         return None
-    if re.search(rf"\b{word}", gloss):
+    if re.search(rf"\b{word}", gloss) or UNFIT.search(gloss):
         return None
     entry = {"word": word, "pos": POS_NAMES[pos], "gloss": gloss}
     lower = [w.lower() for w in synset["words"]]
@@ -114,28 +116,32 @@ def pick_commonest(root, count):
     ranked = []
     for (word, pos), senses in counts.items():
         if word in common and word not in SKIP and (word, pos) in index:
-            ranked.append((sum(senses.values()), word, pos, max(senses, key=senses.get)))
-    ranked.sort(key=lambda item: (-item[0], item[1]))
+            ranked.append((common[word] > 35, -sum(senses.values()), word, pos, max(senses, key=senses.get)))
+    for word, pos in index:
+        if word in common and word not in SKIP and (word, pos) not in counts:
+            ranked.append((common[word] > 35, 0, word, pos, 1))
+    ranked.sort()
     picked, seen = [], set()
-    for _, word, pos, sense in ranked:
-        if word in seen or sense > len(index[word, pos]):
-            continue
-        synset = synsets[pos, index[word, pos][sense - 1]]
-        if word not in [w.lower() for w in synset["words"]]:
-            continue
-        entry = entry_for(word, pos, synset, synsets)
-        if entry:
-            seen.add(word)
-            picked.append(entry)
-        if len(picked) == count:
-            break
+    for longest, wanted in ((90, min(LISTED, count)), (130, count)):
+        for _, _, word, pos, sense in ranked:
+            if word in seen or sense > len(index[word, pos]):
+                continue
+            synset = synsets[pos, index[word, pos][sense - 1]]
+            if word not in [w.lower() for w in synset["words"]]:
+                continue
+            entry = entry_for(word, pos, synset, synsets, longest)
+            if entry:
+                seen.add(word)
+                picked.append(entry)
+            if len(picked) == wanted:
+                break
     return picked
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("root", type=pathlib.Path, help="unpacked Debian packages (fetch.sh)")
-    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--count", type=int, default=12000)
     parser.add_argument("--out", type=pathlib.Path, required=True, help="words as JSON lines, gzip")
     args = parser.parse_args()
     entries = pick_commonest(args.root, args.count)

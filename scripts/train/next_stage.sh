@@ -3,7 +3,7 @@
 #   next_stage.sh CORPUS STATE [OUT]
 # CORPUS holds words.jsonl.gz and prose.jsonl.gz (make_corpus.sh); STATE keeps the weights and the
 # count of stages between calls; OUT, if given, gets the weights in parts below 16 MB and the scores.
-# After the last stage of the model the same command trains the draft model.
+# Three stages train the model; the fourth call trains the draft model.
 set -eu
 corpus=${1:?usage: next_stage.sh CORPUS STATE [OUT]}
 state=${2:?usage: next_stage.sh CORPUS STATE [OUT]}
@@ -35,7 +35,8 @@ train() { # NAME
     publish "$1"
 }
 
-train pagoda-tiny
-if grep -q '"done": 3' "$state/pagoda-tiny/state.json"; then
+if grep -q '"done": 3' "$state/pagoda-tiny/state.json" 2>/dev/null; then
     train pagoda-tiny-draft
+else
+    train pagoda-tiny
 fi

@@ -8,8 +8,8 @@ from .chatlib import dumps
 from . import dialogue, maths, retrieval, stories, structured, talk, tools, words, world
 
 # Share of dialogues by module; retrieval's are many times longer than the others.
-MIX = [(world, 17), (words, 20), (maths, 22), (stories, 5), (talk, 5), (retrieval, 6), (structured, 9),
-       (tools, 12), (dialogue, 14)]
+MIX = [(world, 14), (words, 22), (maths, 22), (stories, 5), (talk, 5), (retrieval, 8), (structured, 9),
+       (tools, 12), (dialogue, 16)]
 ALL = [(generate, weight * share / sum(w for _, w in module.GENERATORS))
        for module, share in MIX for generate, weight in module.GENERATORS]
 _FUNCTIONS = [generate for generate, _ in ALL]

@@ -2,7 +2,7 @@
 
 from .maths import NAMES
 from .phrasing import ask, capital_first, item
-from .retrieval import CITIES, COLORS, JOBS
+from .retrieval import CITIES, COLORS, JOBS, value_of
 from . import maths, stories, talk, words, world
 
 PLAIN_SYSTEM = ["You are a helpful assistant.", "You are Pagoda, a small assistant.",
@@ -24,7 +24,7 @@ def short_exchange(rng, split):
 
 def rule(rng):
     """(wording of a rule, function that applies it to an answer)."""
-    kind = rng.choice(("upper", "lower", "end", "start", "title", "quote", "json", "twice"))
+    kind = rng.choice(("upper", "upper", "lower", "end", "start", "title", "quote", "json", "twice"))
     if kind == "upper":
         return rng.choice(["Answer in upper case.", "Write everything in capital letters.",
                            "Use only capital letters.", "Always answer in upper case."]), str.upper
@@ -126,10 +126,16 @@ def mixed(rng, split):
 
 def repeat_back(rng, split):
     """Says exactly what it is asked to say."""
-    words_ = " ".join(e["word"] for e in rng.choices(words.lexicon(), k=rng.randint(1, 6)))
+    roll = rng.random()
+    if roll < 0.6:
+        words_ = " ".join(e["word"] for e in rng.choices(words.all_words(), k=rng.randint(1, 6)))
+    elif roll < 0.8:
+        words_ = capital_first(rng.choice(words.all_words())["gloss"]) + "."
+    else:
+        words_ = " ".join(rng.choice((value_of(rng, "word"), value_of(rng, "price"))) for _ in range(rng.randint(1, 5)))
     text = ask(rng, split, (), ['Say "{x}".', 'Repeat after me: {x}', 'Repeat this: "{x}"', 'Write "{x}".',
                'Say exactly this: {x}', 'Please repeat: {x}'], plain=rng.random() < 0.5 and split == "train", x=words_)
     return item("repeat", text, words_)
 
 
-GENERATORS = [(system_rule, 4), (persona, 1), (remember, 2), (mixed, 4), (repeat_back, 1)]
+GENERATORS = [(system_rule, 5), (persona, 1), (remember, 2), (mixed, 4), (repeat_back, 2.5)]

@@ -38,11 +38,20 @@ def evaluate(a, sign, b):
     return {"+": a + b, "-": a - b, "×": a * b, "÷": a // b if b else 0}[sign]
 
 
+def worked(a, sign, b):
+    """The result; products beyond the table go through the tens and the ones."""
+    result = evaluate(a, sign, b)
+    large, small = max(a, b), min(a, b)
+    if sign != "×" or large <= 12 or small < 2 or large % 10 == 0:
+        return str(result)
+    return f"{large // 10 * 10 * small} + {large % 10 * small} = {result}"
+
+
 def operands(rng):
     """A pair and a sign inside the stated range."""
     sign = rng.choices("+-×÷", (4, 4, 3, 2))[0]
     if sign in "+-":
-        top = rng.choice((9, 20, 99, 99, 999, 999, 999))
+        top = rng.choice((9, 20, 99, 99, 999, 999, 999, 999, 999))
         return rng.randint(0, top), sign, rng.randint(0, top)
     a, b = rng.randint(0, rng.choice((12, 99, 99))), rng.randint(0, 12)
     if sign == "÷":
@@ -78,7 +87,7 @@ def arithmetic(rng, split):
         nouns += ["the quotient of {a} and {b}"]
         direct += ["Divide {a} by {b}.", "How many times does {b} go into {a}?"]
     text = ask(rng, split, nouns, direct, x=written, a=a, b=b)
-    return item("arithmetic", text, f"{a} {sign} {b} = {evaluate(a, sign, b)}.")
+    return item("arithmetic", text, f"{a} {sign} {b} = {worked(a, sign, b)}.")
 
 
 def word_problem(rng, split):
@@ -194,5 +203,5 @@ def temperature(rng, split):
     return item("units", text, f"{a} degrees {s} are {b} degrees {t}.")
 
 
-GENERATORS = [(arithmetic, 9), (word_problem, 2.5), (compare, 1), (parity, 0.7), (convert, 6),
+GENERATORS = [(arithmetic, 11), (word_problem, 2.5), (compare, 2), (parity, 0.7), (convert, 4),
               (temperature, 0.8)]

@@ -7,8 +7,8 @@ import os
 import pathlib
 
 from .maths import NAMES
-from .phrasing import FRAMES, ask, capital_first, held_out
-from .stories import PLACES, story
+from .phrasing import ask, capital_first, held_out
+from .stories import story
 from .world import COUNTRIES
 
 CITIES = [c["capital"] for c in COUNTRIES if c["capital"].isalpha() and c["capital"].isascii()]
@@ -27,27 +27,27 @@ DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 # (statement, noun phrases, whole questions, {slot: choices}); {k} is the key, {v} the value
 KINDS = [
     ("The access code of the {k} gate is {v}.", ["the access code of the {k} gate", "the code for the {k} gate"],
-     ["Which code opens the {k} gate?", "How do I open the {k} gate, with which code?"], GATES, "code"),
+     ["Which code opens the {k} gate?", "What code does the {k} gate need?", "How do I open the {k} gate, with which code?"], GATES, "code"),
     ("The secret word of {k} is {v}.", ["the secret word of {k}", "{k}'s secret word"],
-     ["Which secret word does {k} have?"], NAMES, "word"),
+     ["Which secret word does {k} have?", "What secret word does {k} use?"], NAMES, "word"),
     ("{k} lives in {v}.", ["the city where {k} lives", "the home of {k}"],
-     ["Where does {k} live?", "In which city does {k} live?", "Which city is {k}'s home?"], NAMES, CITIES),
+     ["Where does {k} live?", "In which city does {k} live?", "Which city is {k}'s home?", "What city does {k} live in?", "Where is {k}'s home?"], NAMES, CITIES),
     ("{k} works as a {v}.", ["the job of {k}", "{k}'s job", "the profession of {k}"],
-     ["What does {k} do for a living?", "What is {k}'s work?", "What does {k} work as?"], NAMES, JOBS),
+     ["What does {k} do for a living?", "What is {k}'s work?", "What does {k} work as?", "What job does {k} have?"], NAMES, JOBS),
     ("The favorite color of {k} is {v}.", ["the favorite color of {k}", "{k}'s favorite color"],
-     ["Which color does {k} like best?", "What color does {k} prefer?"], NAMES, COLORS),
+     ["Which color does {k} like best?", "What color does {k} prefer?", "Which is the favorite color of {k}?"], NAMES, COLORS),
     ("The {k} is kept in the {v}.", ["the place where the {k} is kept", "the place of the {k}"],
      ["Where is the {k}?", "Where is the {k} kept?", "Where can I find the {k}?", "In which room is the {k}?"],
      THINGS, ROOMS),
     ("The {k} team meets on {v}.", ["the day when the {k} team meets", "the meeting day of the {k} team"],
-     ["When does the {k} team meet?", "On which day does the {k} team meet?"], TEAMS, DAYS),
-    ("{k} is {v} years old.", ["the age of {k}", "{k}'s age"], ["How old is {k}?"], NAMES, "age"),
+     ["When does the {k} team meet?", "On which day does the {k} team meet?", "What day does the {k} team meet?"], TEAMS, DAYS),
+    ("{k} is {v} years old.", ["the age of {k}", "{k}'s age"], ["How old is {k}?", "What age is {k}?"], NAMES, "age"),
     ("The room number of {k} is {v}.", ["the room number of {k}", "{k}'s room number"],
-     ["In which room is {k} staying?", "Which room does {k} have?"], NAMES, "room"),
+     ["In which room is {k} staying?", "Which room does {k} have?", "What room is {k} in?"], NAMES, "room"),
     ("The price of the {k} is {v} dollars.", ["the price of the {k}", "the cost of the {k}"],
-     ["How much is the {k}?", "How much does the {k} cost?", "What does the {k} cost?"], THINGS, "price"),
+     ["How much is the {k}?", "How much does the {k} cost?", "What does the {k} cost?", "What is the {k} sold for?"], THINGS, "price"),
     ("{k}'s train leaves at {v}.", ["the departure time of {k}'s train"],
-     ["When does {k}'s train leave?", "At what time does {k}'s train leave?"], NAMES, "time"),
+     ["When does {k}'s train leave?", "At what time does {k}'s train leave?", "What time does the train of {k} leave?"], NAMES, "time"),
 ]
 SYLLABLES = "ba ko ri ta mu le so ni fa du pe zo vi ga lo he na ti ru sa".split()
 
@@ -127,7 +127,7 @@ def compose(rng, chars):
 
 def question_for(rng, split, kind, key):
     _, nouns, direct, _, _ = kind
-    return ask(rng, split, nouns, direct, plain=True, k=key)
+    return ask(rng, split, nouns, direct, plain=split == "train" and rng.random() < 0.5, k=key)
 
 
 LEADS = ["Read this text.\n\n{t}\n\n{q}", "{t}\n\n{q}", "Text:\n{t}\n\nQuestion: {q}", "{q}\n\n{t}",
@@ -200,4 +200,4 @@ def missing(rng, split):
         {"role": "user", "content": text}, {"role": "assistant", "content": "The text does not say that."}]}
 
 
-GENERATORS = [(find, 6), (several, 1), (missing, 0.6)]
+GENERATORS = [(find, 6), (several, 1), (missing, 2)]

@@ -1,18 +1,22 @@
 """Short stories from a grammar: a hero, a place, a wish or a trouble, help, and a quiet end."""
 
-from .maths import NAMES
 from .phrasing import ask, item
 
 ANIMALS = """fox owl bear rabbit mouse cat dog duck frog squirrel hedgehog turtle goat pony deer
 crow robin badger otter lamb""".split()
 ADJECTIVES = """little brave shy old young clever curious quiet kind lazy hungry tiny cheerful
 lonely gentle sleepy proud careful""".split()
-PLACES = [("forest", "under the tall trees"), ("village", "near the stone bridge"),
-          ("valley", "beside a slow river"), ("town", "behind the old market"),
-          ("island", "close to the white beach"), ("farm", "next to the red barn"),
-          ("mountain", "in a small wooden hut"), ("garden", "between the roses"),
-          ("city", "above a bakery"), ("meadow", "where the grass was high"),
-          ("harbor", "in a house with a blue door"), ("desert", "near a single well")]
+PLACES = [("in a forest", "under the tall trees"), ("in a village", "near the stone bridge"),
+          ("in a valley", "beside a slow river"), ("in a town", "behind the old market"),
+          ("on an island", "close to the white beach"), ("on a farm", "next to the red barn"),
+          ("on a mountain", "in a small wooden hut"), ("in a garden", "between the roses"),
+          ("in a city", "above a bakery"), ("on a meadow", "where the grass was high"),
+          ("by the sea", "in a house with a blue door"), ("in the desert", "near a single well"),
+          ("on a hill", "beside an old windmill"), ("by a lake", "among the reeds")]
+GIRLS = """Anna Clara Emma Grace Ivy Kate Mia Olga Rosa Tina Wendy Zoe Bella Dana Elena Hana Lily
+Nora Lucy Maya Ada Ruth""".split()
+BOYS = """Ben David Felix Henry Jack Leo Noah Paul Sam Victor Yusuf Amir Carlos Finn Max Tom Oscar
+Peter Hugo Simon Karl Otis""".split()
 OBJECTS = """lantern key map kite boat bell hat basket book ring coin drum letter blanket umbrella
 flute ladder mirror ball clock""".split()
 WEATHER = ["It was a bright morning.", "The wind was cold that day.", "Rain fell on the roof.",
@@ -32,25 +36,30 @@ def article(word):
     return ("an " if word[0] in "aeiou" else "a ") + word
 
 
-def cast(rng):
-    """The names and things of one story."""
-    person = rng.random() < 0.45
-    name = rng.choice(NAMES)
-    kind = rng.choice(["girl", "boy", "baker", "farmer", "painter", "sailor", "teacher"]) if person \
-        else rng.choice(ANIMALS)
-    return {"name": name, "kind": kind, "adj": rng.choice(ADJECTIVES)}
+def cast(rng, other=None):
+    """The name, kind and pronouns of someone in a story, unlike `other`."""
+    she = rng.random() < 0.5
+    kind = rng.choice(ANIMALS)
+    if rng.random() < 0.45:
+        kind = rng.choice(["girl" if she else "boy", "baker", "farmer", "painter", "sailor", "teacher"])
+    made = {"name": rng.choice(GIRLS if she else BOYS), "kind": kind, "adj": rng.choice(ADJECTIVES),
+            "he": "she" if she else "he", "him": "her" if she else "him", "his": "her" if she else "his"}
+    if other and (made["name"] == other["name"] or made["kind"] == other["kind"]):
+        return cast(rng, other)
+    return made
 
 
 def opening(rng, hero, place):
     a = article(f"{hero['adj']} {hero['kind']}")
+    where, near = place
+    there = where[0].upper() + where[1:]
     return rng.choice([
-        f"Once upon a time there was {a} named {hero['name']}, who lived in {article(place[0])}, {place[1]}.",
-        f"In {article(place[0])}, {place[1]}, lived {a} called {hero['name']}.",
-        f"{hero['name']} was {a} who lived {place[1]} in {article(place[0])}.",
-        f"Long ago, {place[1]} in a far {place[0]}, there lived {a}. Everyone called the {hero['kind']} "
-        f"{hero['name']}.",
-        f"There once was {a}. The name of the {hero['kind']} was {hero['name']}, and home was "
-        f"{article(place[0])}."])
+        f"Once upon a time there was {a} named {hero['name']}, who lived {where}, {near}.",
+        f"{there}, {near}, lived {a} called {hero['name']}.",
+        f"{hero['name']} was {a} who lived {where}, {near}.",
+        f"Long ago, {where}, {near}, there lived {a}. Everyone called {hero['him']} {hero['name']}.",
+        f"There once was {a}. {hero['his'].capitalize()} name was {hero['name']}, and {hero['he']} lived {where}.",
+        f"Far away, {where}, {a} named {hero['name']} had a little home {near}."])
 
 
 def lost(rng, hero, friend, thing):
@@ -61,9 +70,9 @@ def lost(rng, hero, friend, thing):
     return [
         rng.choice([f"One day {n} lost a {thing}.", f"One morning the {thing} was gone.",
                     f"{n} had {article(thing)} and loved it, but one day it was gone."]),
-        rng.choice([f"{n} looked everywhere but could not find it.", f"{n} searched the whole day.",
+        rng.choice([f"{n} looked everywhere but could not find it.", f"{hero['he'].capitalize()} searched the whole day.",
                     f"{n} asked everyone, but nobody had seen it."]),
-        f"{n} felt {bad}.",
+        rng.choice([f"{n} felt {bad}.", f"{hero['he'].capitalize()} sat down and felt {bad}."]),
         rng.choice([f"Then {f} the {friend['kind']} came by and asked what was wrong.",
                     f"A {friend['kind']} named {f} heard the crying and stopped.",
                     f"{f}, {article(friend['adj'])} {friend['kind']}, offered to help."]),
@@ -72,7 +81,8 @@ def lost(rng, hero, friend, thing):
         rng.choice([f"They looked until the sun went down, and at last they found the {thing} {where}.",
                     f"Soon {f} saw something shine {where}. It was the {thing}!",
                     f"After a while they found the {thing} {where}."]),
-        f"{n} was {good} and thanked {f}.",
+        rng.choice([f"{n} was {good} and thanked {f}.", f"{n} was {good} and thanked {friend['him']}.",
+                    f'"Thank you!" said {n}, and {hero["he"]} was {good}.']),
     ]
 
 
@@ -82,18 +92,18 @@ def journey(rng, hero, friend, thing):
                        "the end of the road", "the old tower", "the house of the moon"])
     return [
         rng.choice([f"{n} had always wanted to see {goal}.", f"{n} dreamed of {goal} every night.",
-                    f"Nobody {n} knew had ever been to {goal}."]),
+                    f"Nobody {hero['he']} knew had ever been to {goal}, but {n} wanted to go."]),
         rng.choice([f"So one day {n} packed a {thing} and some bread and set out.",
                     f"One day {n} took a {thing}, closed the door and began to walk."]),
         rng.choice(["The road was long and full of stones.", "The path went up and down.",
                     "The way was dark, and the trees made strange sounds."]),
-        rng.choice([f"In the evening {n} was {rng.choice(FEELINGS_BAD)} and wanted to turn back.",
-                    f"After many hours {n} sat down and could not go on."]),
+        rng.choice([f"In the evening {hero['he']} was {rng.choice(FEELINGS_BAD)} and wanted to turn back.",
+                    f"After many hours {hero['he']} sat down and could not go on."]),
         rng.choice([f"There {n} met {f}, {article(friend['adj'])} {friend['kind']}, who knew the way.",
                     f"Then a {friend['kind']} named {f} came along and shared some soup."]),
         rng.choice([f'"We can walk together," said {f}.', f'"It is not far now," said {f} with a smile.',
                     f'"I am going there too," said {f}.']),
-        rng.choice([f"The next day they reached {goal}, and it was more beautiful than {n} had dreamed.",
+        rng.choice([f"The next day they reached {goal}, and it was more beautiful than {hero['he']} had dreamed.",
                     f"When the sun came up, they stood before {goal}."]),
         f"{n} was {rng.choice(FEELINGS_GOOD)}.",
     ]
@@ -103,10 +113,10 @@ def gift(rng, hero, friend, thing):
     n, f = hero["name"], friend["name"]
     return [
         f"{n} wanted to make {article(thing)} for {f} the {friend['kind']}, whose birthday was near.",
-        rng.choice([f"But {n} had never made {article(thing)} before.",
+        rng.choice([f"But {hero['he']} had never made {article(thing)} before.",
                     f"It was hard work, and the first {thing} broke at once.",
                     f"The first {thing} was crooked, and the second was worse."]),
-        rng.choice([f"{n} tried again and again.", f"{n} worked all night by the light of a candle.",
+        rng.choice([f"{n} tried again and again.", f"{hero['he'].capitalize()} worked all night by the light of a candle.",
                     f"{n} asked an old neighbor for advice and started over."]),
         rng.choice([f"On the birthday {n} brought the {thing}, a little {rng.choice(FEELINGS_BAD)}.",
                     f"When the day came, {n} put the {thing} into a box with a ribbon."]),
@@ -133,6 +143,39 @@ def quarrel(rng, hero, friend, thing):
     ]
 
 
+def storm(rng, hero, friend, thing):
+    n, f, he = hero["name"], friend["name"], hero["he"]
+    return [
+        rng.choice([f"One night a great storm came, and {n} woke up.", f"One evening the wind grew loud around {n}'s home."]),
+        rng.choice(["The trees bent low, and the rain beat against the door.", "Thunder rolled, and the lights went out."]),
+        rng.choice([f"Outside somebody called for help. It was {f} the {friend['kind']}.",
+                    f"Then {n} heard a small voice. {f}, {article(friend['adj'])} {friend['kind']}, was out in the rain."]),
+        rng.choice([f"{n} was {rng.choice(FEELINGS_BAD)}, but {he} took a {thing} and went out.",
+                    f"{he.capitalize()} did not want to leave the warm room, but {he} took a {thing} and ran."]),
+        rng.choice([f'"Hold on to the {thing}!" cried {n}.', f'"Come with me!" shouted {n}.']),
+        rng.choice([f"Step by step they came back to the house.", f"Together they fought their way home."]),
+        rng.choice([f"They drank hot tea until the storm was over, and {f} was {rng.choice(FEELINGS_GOOD)}.",
+                    f"In the morning the sky was clear, and both were {rng.choice(FEELINGS_GOOD)}."]),
+    ]
+
+
+def stranger(rng, hero, friend, thing):
+    n, f, he = hero["name"], friend["name"], hero["he"]
+    return [
+        rng.choice([f"One day {article(friend['kind'])} named {f} moved in next door.",
+                    f"One day a stranger came, {article(friend['adj'])} {friend['kind']} named {f}."]),
+        rng.choice([f"Nobody spoke to {friend['him']}, because {friend['he']} looked so different.",
+                    f"The others whispered and stayed away from {friend['him']}."]),
+        rng.choice([f"{n} was {rng.choice(FEELINGS_BAD)} about that.", f"That did not seem right to {n}."]),
+        rng.choice([f"So {he} took {article(thing)} as a present and knocked at the door.",
+                    f"So {he} went over and asked for help with a broken {thing}."]),
+        rng.choice([f'"Please come in," said {f}.', f'"You are my first guest," said {f} with a smile.']),
+        rng.choice([f"They talked until it was dark, and {f} told of lands beyond the sea.",
+                    f"They ate soup and laughed, and soon the others came to listen too."]),
+        f"{f} was {rng.choice(FEELINGS_GOOD)}, and so was {n}.",
+    ]
+
+
 def ending(rng, hero):
     return rng.choice([
         f"From that day on {hero['name']} knew that {rng.choice(LESSONS)}.",
@@ -145,14 +188,12 @@ def ending(rng, hero):
 def story(rng, hero=None, thing=None):
     """One story of eight to twelve sentences."""
     hero = hero or cast(rng)
-    friend = cast(rng)
-    while friend["name"] == hero["name"] or friend["kind"] == hero["kind"]:
-        friend = cast(rng)
+    friend = cast(rng, hero)
     thing = thing or rng.choice(OBJECTS)
     parts = [opening(rng, hero, rng.choice(PLACES))]
     if rng.random() < 0.6:
         parts.append(rng.choice(WEATHER))
-    parts += rng.choice((lost, journey, gift, quarrel))(rng, hero, friend, thing)
+    parts += rng.choice((lost, journey, gift, quarrel, storm, stranger))(rng, hero, friend, thing)
     parts.append(ending(rng, hero))
     if len(parts) > 6 and rng.random() < 0.4:
         cut = rng.randint(3, 5)

@@ -127,5 +127,5 @@ def sum_card(rng, split):
     return item("json", join(rng, text, closing(rng, split, [key])), answer({key: a + b}))
 
 
-GENERATORS = [(country_card, 3), (person_card, 4), (order_card, 2), (event_card, 2), (word_card, 1),
+GENERATORS = [(country_card, 3), (person_card, 4), (order_card, 2), (event_card, 2), (word_card, 3),
               (array, 1.5), (sum_card, 1)]

@@ -8,6 +8,8 @@ import pathlib
 
 from .phrasing import ask, item
 
+# asked with answers of their own in talk.FACTS
+COMMON_FACT_WORDS = "computer program token sun moon ice water dozen internet pi half".split()
 FRUIT = """apple pear plum cherry banana orange lemon grape melon peach carrot onion potato tomato
 bread cheese butter milk egg rice salt sugar pepper honey tea coffee soup cake fish nut bean pea
 hammer saw nail rope lamp chair table spoon fork knife cup plate bowl box bag book pen pencil paper
@@ -15,12 +17,27 @@ shirt coat hat shoe sock glove scarf cat dog horse cow sheep goat hen duck goose
 bear wolf lion tiger red blue green yellow white black brown gray pink purple""".split()
 
 
+LISTED = 2000  # the commonest words, whose definitions are scored
+
+
 @functools.cache
-def lexicon():
-    """The entries of words.jsonl.gz, in the folder PAGODA_CORPUS names."""
+def all_words():
+    """The entries of words.jsonl.gz by falling frequency, in the folder PAGODA_CORPUS names."""
     path = pathlib.Path(os.environ.get("PAGODA_CORPUS", "corpus")) / "words.jsonl.gz"
     with gzip.open(path, "rt", encoding="utf-8") as file:
         return [json.loads(line) for line in file]
+
+
+@functools.cache
+def lexicon():
+    """The listed words."""
+    return all_words()[:LISTED]
+
+
+@functools.cache
+def rarer():
+    """The words after the listed ones."""
+    return all_words()[LISTED:]
 
 
 @functools.cache
@@ -44,8 +61,8 @@ def article(pos):
     return ("an " if pos[0] == "a" else "a ") + pos
 
 
-def define(rng, split):
-    entry = rng.choice(lexicon())
+def define(rng, split, entry=None):
+    entry = entry or rng.choice(lexicon())
     text = ask(rng, split, ["the meaning of {x}", "the definition of {x}", "the meaning of the word {x}",
                             "a definition of {x}", "the definition of the word {x}",
                             "a definition for the word {x}"],
@@ -57,6 +74,24 @@ def define(rng, split):
                 "How does a dictionary define {x}?", "What does it mean when someone says {x}?",
                 "Look up the word {x} in the dictionary."], x=quoted(rng, entry["word"]))
     return item("define", text, definition(entry))
+
+
+def define_rarer(rng, split):
+    """The same for rarer words; the evaluation scores the listed ones only."""
+    made = define(rng, split, rng.choice(rarer()))
+    return {**made, "skill": "define_rarer"}
+
+
+def define_thing(rng, split):
+    """What is a door? The listed and rarer nouns."""
+    while True:
+        entry = rng.choice(all_words())
+        if entry["pos"] == "noun" and entry["word"] not in COMMON_FACT_WORDS:
+            break
+    text = ask(rng, split, (), ["What is {x}?", "What's {x}?", "Tell me what {x} is.", "Explain what {x} is.",
+               "Do you know what {x} is?", "Can you tell me what {x} is?", "Please explain what {x} is."],
+               x=("an " if entry["word"][0] in "aeiou" else "a ") + entry["word"])
+    return item("define_thing", text, definition(entry))
 
 
 def opposite(rng, split):
@@ -83,7 +118,8 @@ def backwards(rng, split):
     text = ask(rng, split, ["{x} spelled backwards", "the letters of {x} in reverse order"],
                ["Spell {x} backwards.", "How do you spell {x} backwards?", "Reverse the word {x}.",
                 "Spell the word {x} from the end.", "Write {x} backwards."], x=quoted(rng, word))
-    return item("backwards", text, f'Backwards, "{word}" is spelled {"-".join(reversed(word))}.')
+    return item("backwards", text, f'The word "{word}" is spelled {"-".join(word)}. '
+                f'Backwards it is {"-".join(reversed(word))}.')
 
 
 def count_letters(rng, split):
@@ -116,7 +152,8 @@ def first_last(rng, split):
                ["Which letter is the {y} in {x}?", "What letter is {y} in {x}?"],
                x=quoted(rng, word), y=which)
     letter = word[0] if which == "first" else word[-1]
-    return item("first_last", text, f'The {which} letter of "{word}" is "{letter}".')
+    return item("first_last", text, f'The word "{word}" is spelled {"-".join(word)}. '
+                f'Its {which} letter is "{letter}".')
 
 
 def count_items(rng, split):
@@ -138,5 +175,5 @@ def sort_words(rng, split):
     return item("sort_words", text, f"In alphabetical order: {', '.join(sorted(things))}.")
 
 
-GENERATORS = [(define, 12), (opposite, 1.5), (spell, 3), (backwards, 1), (count_letters, 2),
-              (count_letter, 2), (first_last, 1), (count_items, 1.5), (sort_words, 1.5)]
+GENERATORS = [(define, 7), (define_rarer, 6), (define_thing, 4), (opposite, 1.5), (spell, 2), (backwards, 2),
+              (count_letters, 1.5), (count_letter, 4), (first_last, 1.2), (count_items, 1.5), (sort_words, 3)]

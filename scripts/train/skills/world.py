@@ -129,8 +129,8 @@ def yes_no(rng, split):
                "{y} is the capital of {x}, right?", "Is the capital of {x} {y}?",
                "Am I right that {y} is the capital of {x}?"], x=c["name"], y=other["capital"])
     if other["capital"] == c["capital"]:
-        return item("capital_yes_no", text, "Yes. " + capital_sentence(c))
-    return item("capital_yes_no", text, "No. " + capital_sentence(c))
+        return item("capital_yes_no", text, capital_sentence(c)[:-1] + ", so the answer is yes.")
+    return item("capital_yes_no", text, capital_sentence(c)[:-1] + ", so the answer is no.")
 
 
 def follow_up(rng, split):
@@ -156,4 +156,4 @@ def follow_up(rng, split):
     return {"skill": "follow_up", "messages": messages}
 
 
-GENERATORS = [(simple, 10), (reverse, 1.5), (portrait, 1.5), (yes_no, 1), (follow_up, 2.5)]
+GENERATORS = [(simple, 8), (reverse, 1.5), (portrait, 1.5), (yes_no, 1.5), (follow_up, 2.5)]
