@@ -69,6 +69,7 @@ THIRD_PARTY = {
     "nccl.h": ["src/device/cuda/cuda_comm.c"],
     "cblas.h": ["bench/"],
     "dnnl.h": ["bench/"],
+    "omp.h": ["bench/"],
 }
 
 # Headers of C, POSIX, Linux and the compiler, free to all.
