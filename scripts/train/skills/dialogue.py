@@ -119,7 +119,7 @@ def mixed(rng, split):
         messages += made["messages"]
     makers = [world.simple, words.define, words.spell, maths.arithmetic, maths.convert, talk.small_talk,
               talk.common_fact, world.reverse, stories.tell, words.count_letters, maths.word_problem]
-    for _ in range(rng.randint(1, 5)):
+    for _ in range(rng.randint(1, 5) if rng.random() < 0.93 else rng.randint(8, 24)):
         messages += rng.choice(makers)(rng, split)["messages"]
     return {"skill": "mixed", "messages": messages}
 
