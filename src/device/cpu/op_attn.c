@@ -91,6 +91,22 @@ static void find_panels(const attn_job *j, const attn_tile *t, uint32_t base, ui
     }
 }
 
+/* Ask for the next block while this one is worked on: a head's share of a page is small (2 KiB of
+ * K for 16 positions of 64), too short for the hardware's own prefetching to get going. */
+static void prefetch_block(const attn_job *j, const attn_tile *t, uint32_t base, uint32_t last) {
+    if (base > last) return;
+    const uint32_t n_pos = pgd_cpu_min(BLOCK, last + 1 - base);
+    const uint32_t n_panels = (n_pos + PGD_CPU_LANES - 1) / PGD_CPU_LANES;
+    const size_t bytes = (size_t)PGD_CPU_LANES * j->shape.dp * j->shape.elt_bytes;
+    const void *k[PGD_CPU_TILE_PANELS], *v[PGD_CPU_TILE_PANELS];
+    find_panels(j, t, base, n_panels, k, v);
+    for (uint32_t i = 0; i < n_panels; i++)
+        for (size_t at = 0; at < bytes; at += 64) {
+            __builtin_prefetch((const unsigned char *)k[i] + at);
+            __builtin_prefetch((const unsigned char *)v[i] + at);
+        }
+}
+
 static void softmax_rows(const attn_job *j, const attn_tile *t, attn_space *s, uint32_t base) {
     for (uint32_t r = 0; r < t->n; r++) {
         const uint32_t p = row_position(j, t, r), from = first_visible(j, p);
@@ -132,6 +148,7 @@ static void run_tile(const attn_job *j, const attn_tile *t, attn_space *s) {
         const uint32_t n_panels = (n_pos + PGD_CPU_LANES - 1) / PGD_CPU_LANES;
         const void *k[PGD_CPU_TILE_PANELS], *v[PGD_CPU_TILE_PANELS];
         find_panels(j, t, base, n_panels, k, v);
+        prefetch_block(j, t, base + BLOCK, last);
         for (uint32_t r0 = 0; r0 < t->n; r0 += TILE)
             j->c->k.tile[a->kv_type]((const unsigned char *)s->q + (size_t)r0 * row_bytes, k, kp,
                                      pgd_cpu_min(TILE, t->n - r0), n_panels, s->scores + r0 * BLOCK,
