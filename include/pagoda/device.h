@@ -51,8 +51,8 @@ struct pgd_device {
                               pgd_error *err);
     void (*free_weight)(pgd_device *d, pgd_weight *w);
 
-    /* Bytes of one KV page of one layer, and of the pool: page p of layer l starts at
-     * l * n_pages * page_bytes + p * page_bytes (CPU). */
+    /* Bytes of one KV page of one layer (0: this shape is not supported), and of the pool: page p
+     * of layer l starts at l * n_pages * page_bytes + p * page_bytes (CPU). */
     uint64_t (*kv_page_bytes)(pgd_device *d, uint32_t n_kv_heads, uint32_t head_dim,
                               uint32_t page_tokens, pgd_dtype kv_type);
     /* NULL, or what went wrong on the device for good (sticky). */

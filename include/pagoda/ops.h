@@ -7,7 +7,10 @@
  *
  * Types on the CPU: the residual stream h and logits are f32; what enters a linear (`act`) is bf16
  * when the weights are bf16 (rounded once, by the op that writes it), else f32. KV pages hold bf16
- * for bf16 models, f16 for f16 models, f32 for f32 models. */
+ * for bf16 models, f16 for f16 models, f32 for f32 models.
+ *
+ * Tolerances (tests/ops/checkops holds every level to them) are against exact arithmetic on the
+ * same inputs; to them comes the rounding of the output type, 2^-8 of the value for bf16. */
 #ifndef PAGODA_OPS_H
 #define PAGODA_OPS_H
 
@@ -54,8 +57,9 @@ typedef struct pgd_embed_args {
     pgd_tensor table, y;
 } pgd_embed_args;
 
-/* RMSNorm: y = round(x / sqrt(mean(x^2) + eps) * w). x [n, d] f32, w [d] f32, y [n, d] act.
- * rows: 0 = n_tok rows, 1 = n_rows rows. The sum of squares runs in one fixed order. */
+/* RMSNorm: y = round(x / sqrt(mean(x^2) + eps) * w). x [n, d] f32, w [d] f32, y [n, d] act; y may
+ * be x. rows: 0 = n_tok rows, 1 = n_rows rows. The sum of squares runs in one fixed order.
+ * Tolerance: 2^-20 of the value. */
 typedef struct pgd_norm_args {
     pgd_tensor x, w, y;
     float eps;
@@ -65,11 +69,14 @@ typedef struct pgd_norm_args {
 typedef enum pgd_epilogue {
     PGD_EPI_NONE,     /* y = W x + b */
     PGD_EPI_RESIDUAL, /* y += W x + b, y f32 */
-    PGD_EPI_SWIGLU,   /* rows of W alternate gate, up: y[j] = act(g_j) * u_j, y [n, N/2] */
+    PGD_EPI_SWIGLU,   /* rows of W alternate gate, up: y[j] = act(g_j) * u_j, y [n, N/2];
+                         W packed with interleave 2, which no other epilogue takes */
 } pgd_epilogue;
 
 /* y [n, N] from x [n, k]; x bf16 with W bf16, x f32 with W f16 or f32; y f32 or bf16, rounded
- * once. bias [N] f32 or data NULL. */
+ * once. bias [N] f32 in the order of W's rows, or data NULL. Products are added over k in order
+ * into one accumulator per output. Tolerance: 2^-17 of the sum of |w x| (SWIGLU: of each factor).
+ */
 typedef struct pgd_linear_args {
     pgd_tensor x, y, bias;
     const pgd_weight *w;
@@ -81,7 +88,9 @@ typedef struct pgd_linear_args {
 /* Split qkv [n_tok, (Hq + 2 Hkv) D] f32; RMSNorm q and k per head when q_norm.data is set; rotate
  * the first rotary_dim of each head (halves layout, x1 cos - x2 sin, x2 cos + x1 sin) by tables
  * cos/sin [max_position, rotary_dim / 2] f32; write q [n_tok, Hq, D] act, and k, v into the pages
- * of the token's slot. Page of one layer: K [Hkv][page_tokens][D], then V the same (CPU). */
+ * of the token's slot. The layout of a page is the device's own (CPU: src/device/cpu/op_rope_kv.c).
+ * qkv is work space: its contents are undefined afterwards. q has the type bf16 when kv_type is
+ * bf16, else f32. head_dim is at most 512 on the CPU. Tolerance: 2^-20 of the largest element. */
 typedef struct pgd_qkv_post_args {
     pgd_tensor qkv, q, q_norm, k_norm, cos, sin;
     void *kv; /* pages of this layer */
@@ -93,7 +102,8 @@ typedef struct pgd_qkv_post_args {
 
 /* Causal attention of q over the pages of its sequence: softmax(scale q k) v with f32 accumulation
  * over blocks of positions at fixed absolute places, combined in order. window: a query at p sees
- * positions > p - window; 0 = all. out [n_tok, Hq D] act. */
+ * positions > p - window; 0 = all. out [n_tok, Hq D] act. The result does not depend on the page
+ * size. Tolerance: 1e-5 of the largest |v|. */
 typedef struct pgd_attn_args {
     pgd_tensor q, out;
     const void *kv;
@@ -120,8 +130,16 @@ typedef struct pgd_logits_post_args {
  * the tokens that min-p, top-k and top-p keep (position = pos + 1, purpose PGD_RNG_SAMPLE), or the
  * argmax when greedy; writes sample_out, last_token, and counts the token when penalties are on. A
  * scored row writes score_out. Logprobs: logit - logsumexp of the processed logits before
- * temperature. top lists: descending, ties by lower id. Rows with NaN or +inf set
- * PGD_OUT_BAD_LOGITS. */
+ * temperature. top lists: descending, ties by lower id, tokens at -inf left out. Sampled rows with
+ * NaN or +inf, or with nothing but -inf, set PGD_OUT_BAD_LOGITS (token 0); such a scored row has
+ * logprob NaN.
+ *
+ * Kept set, on z = logit / T: min-p keeps z >= max + ln(min_p); of those top-k keeps the k largest;
+ * of those top-p keeps the smallest set of the largest whose mass reaches top_p of theirs, at least
+ * one token. Ties at an edge go to the lower ids. Mass is counted in units of 2^-30 of the most
+ * likely token's. Equal logits give equal tokens and logprobs at every level. Tolerance of
+ * logprobs: 2e-5. Logits are only read. The CPU reserves its work space for a row of vocab logits
+ * when a weight of that many rows (the lm head) is packed. */
 typedef struct pgd_sample_args {
     pgd_tensor logits;
     pgd_sample_out *sample_out; /* host memory, in order of sampling rows */
