@@ -61,21 +61,34 @@ pgd_status pgd_exec_open(const pgd_model *model, const pgd_exec_options *opt,
 
 /* Simulator: no model; each page remembers the tokens written to it, and the token sampled after a
  * sequence is a hash of all tokens found through its page table (so that any page shared, freed or
- * copied wrongly changes the text), of its seed and choice. */
+ * copied wrongly changes the text), of its seed and choice. Every plan is checked, and every write
+ * and read against what a device could do; the first fault is reported as PGD_E_INTERNAL in the
+ * step's result and its text kept. */
 typedef struct pgd_sim_options {
     pgd_plan_limits limits;
     uint32_t steps_in_flight, max_model_len;
     int32_t eos_id; /* sampled with probability 1 / mean_len; -1: never */
     uint32_t mean_len;
+    uint32_t bad_mean;     /* a sample has bad logits with probability 1 / bad_mean; 0: never */
     uint64_t step_base_ns; /* cost model: base + per_token * n_tok */
     uint64_t step_token_ns;
-    uint64_t fail_at_step;  /* report PGD_E_DEVICE at this step; 0: never */
-    const pgd_clock *clock; /* virtual: results are ready when their time has come */
-    bool realtime;          /* own thread that sleeps for the cost, for load tests */
+    uint64_t fail_at_step;  /* report PGD_E_DEVICE from this step on; 0: never */
+    const pgd_clock *clock; /* results are ready when their time has come; NULL: at once */
+    bool realtime;          /* own thread that sleeps for the cost (monotonic clock), load tests */
 } pgd_sim_options;
 pgd_status pgd_exec_open_sim(const pgd_sim_options *opt, pgd_exec **out, pgd_error *err);
-/* The token that the simulator samples after tok[0..n): the oracle of the tests. */
+/* The first fault that the simulator met, "" without one. Between steps. */
+const char *pgd_sim_fault(const pgd_exec *sim);
+
+/* The token that the simulator samples after tok[0..n): the oracle of the tests. While fewer than
+ * min_tokens were generated and the token is a stop id, the next id follows instead (modulo the
+ * vocabulary). */
 int32_t pgd_sim_next_token(const pgd_sim_options *opt, const int32_t *tok, uint32_t n,
                            uint64_t seed, uint32_t choice);
+/* Whether that sample has bad logits. */
+bool pgd_sim_bad_logits(const pgd_sim_options *opt, const int32_t *tok, uint32_t n, uint64_t seed,
+                        uint32_t choice);
+/* The logprob that the simulator reports for tok[n - 1] after the tokens before it. */
+float pgd_sim_logprob(const int32_t *tok, uint32_t n);
 
 #endif

@@ -22,13 +22,14 @@ enum { PGD_MAX_N = 128 };
 
 typedef enum pgd_finish {
     PGD_FINISH_NONE = 0,
-    PGD_FINISH_STOP,      /* an eos or stop token; stop_token says which */
+    PGD_FINISH_STOP,      /* an eos or stop token: the last item of the log, also in stop_token */
     PGD_FINISH_LENGTH,    /* max_new_tokens or the context */
     PGD_FINISH_CANCELLED, /* the client left, a stop string matched, or a deadline passed */
     PGD_FINISH_ERROR,     /* the device failed, or memory can never suffice: see error */
 } pgd_finish;
 
-/* Output of one choice. Arrays have room for cap tokens; written by the engine only. */
+/* Output of one choice. Arrays have room for cap tokens, at least min(max_new_tokens,
+ * max_model_len - n_prompt) of them; written by the engine only. */
 typedef struct pgd_toklog {
     uint32_t cap;
     int32_t *token;
@@ -82,7 +83,7 @@ typedef struct pgd_request {
     pgd_status error_code;
 
     _Atomic uint32_t dirty;
-    pgd_link inbox_link, dirty_link, done_link;
+    pgd_link dirty_link, done_link;
     void *api; /* the API's own record */
 } pgd_request;
 
