@@ -73,6 +73,16 @@ typedef struct pgd_engine_stats {
 } pgd_engine_stats;
 void pgd_engine_get_stats(const pgd_engine *e, pgd_engine_stats *out);
 
+typedef enum pgd_health {
+    PGD_HEALTH_OK,      /* idle, or steps come back */
+    PGD_HEALTH_STALLED, /* a step in flight or the loop itself is overdue: max(30 s, 10 x the
+                           average step) */
+    PGD_HEALTH_DEAD,    /* the device failed; stats hold the message */
+} pgd_health;
+/* Judge the engine by its progress, for probes and the watchdog. now_ns is of the engine's clock.
+ * Only meaningful while the engine's thread runs. Any thread, no lock. */
+pgd_health pgd_engine_get_health(const pgd_engine *e, uint64_t now_ns);
+
 /* Full check of all invariants (idle or between steps, engine thread or no thread). Errors:
  * PGD_E_INTERNAL with what is wrong. */
 pgd_status pgd_engine_check(const pgd_engine *e, pgd_error *err);
