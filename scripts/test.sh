@@ -44,11 +44,11 @@ build() {
     local log=$folder-build.log launcher=()
     command -v ccache >/dev/null && launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache)
     mkdir -p build
-    if cmake --preset "$preset" -B "$folder" -DCMAKE_C_COMPILER="$compiler" "${launcher[@]}" \
-        >"$log" 2>&1 && cmake --build "$folder" -j "$jobs" --target "$target" >>"$log" 2>&1; then
+    if { cmake --preset "$preset" -B "$folder" -DCMAKE_C_COMPILER="$compiler" "${launcher[@]}" &&
+        cmake --build "$folder" -j "$jobs" --target "$target" -- -k 0; } >"$log" 2>&1; then
         return 0
     fi
-    grep -E -A5 'error|FAILED|CMake Error' "$log" | head -n 60
+    grep -E -A5 'error: |undefined reference|^CMake Error' "$log" | cut -c1-300 | head -n 60
     echo "(all of it: $log)"
     return 1
 }
@@ -104,6 +104,11 @@ fuzz() {
 end_to_end() {
     step "e2e: official openai client against build/test/pagoda"
     local venv=build/venv
+    if ! [ -x build/test/pagoda ]; then
+        echo "build/test/pagoda was not built"
+        verdict 1
+        return
+    fi
     if ! { [ -x $venv/bin/python ] && $venv/bin/python -c 'import openai' 2>/dev/null; }; then
         rm -rf $venv
         python3 -m venv $venv && $venv/bin/pip install -q -r tests/e2e/requirements.txt || {
