@@ -31,8 +31,10 @@ static void free_regex(void *re) {
 
 static pgd_status compile(parser *p, pgd_sv pattern, bool literal, const pgd_tj_path *at,
                           pgd_tok_regex **out) {
-    if (pgd_tok_regex_compile(pattern, literal, out, p->err) != PGD_OK) {
-        return pgd_wrap(p->err, "%s", at->s);
+    const pgd_status st = pgd_tok_regex_compile(pattern, literal, out, p->err);
+    if (st != PGD_OK) {
+        (void)pgd_wrap(p->err, "%s", at->s);
+        return st;
     }
     if (pgd_arena_cleanup(p->arena, free_regex, *out) != PGD_OK) {
         pgd_tok_regex_free(out);

@@ -52,6 +52,9 @@ static pgd_status compile_with(pcre2_general_context *general, pgd_sv pattern, b
     PCRE2_SIZE at = 0;
     re->code = pcre2_compile((PCRE2_SPTR)pattern.p, pattern.n, options, &code, &at, cc);
     pcre2_compile_context_free(cc);
+    if (re->code == NULL && code == PCRE2_ERROR_HEAP_FAILED) {
+        return pgd_fail(err, PGD_E_NOMEM, "out of memory");
+    }
     if (re->code == NULL) {
         PCRE2_UCHAR why[128] = {0};
         pcre2_get_error_message(code, why, sizeof why);

@@ -17,6 +17,7 @@ typedef struct one {
     const char *path;
     size_t line;
     case_counts *counts;
+    bool tidied; /* the expected text went through clean_up_tokenization_spaces */
     bool failed;
 } one;
 
@@ -45,13 +46,53 @@ static void compare_ids(one *o, const pgd_ids *got, const pgd_ids *want) {
     print_ids("want", want->v, want->n, i > 2 ? i - 2 : 0);
 }
 
+/* What transformers' clean_up_tokenization_spaces makes of a text. */
+static void tidy(pgd_sv text, pgd_buf *out) {
+    static const char *const rules[][2] = {
+        {" .", "."},     {" ?", "?"},   {" !", "!"},   {" ,", ","},     {" ' ", "'"},
+        {" n't", "n't"}, {" 'm", "'m"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+    pgd_buf_putsv(out, text);
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        const size_t n = strlen(rules[i][0]);
+        size_t at = 0;
+        while ((at = pgd_sv_find(pgd_buf_sv(out), pgd_sv_c(rules[i][0]), at)) != SIZE_MAX) {
+            pgd_buf next = {0};
+            pgd_buf_put(&next, out->p, at);
+            pgd_buf_puts(&next, rules[i][1]);
+            pgd_buf_put(&next, out->p + at + n, out->n - at - n);
+            pgd_buf_fini(out);
+            *out = next;
+            at += strlen(rules[i][1]);
+        }
+    }
+}
+
 static void compare_text(one *o, const char *what, pgd_sv got, pgd_sv want) {
     if (pgd_sv_eq(got, want)) return;
+    pgd_buf t = {0};
+    if (o->tidied) tidy(got, &t);
+    const bool same = o->tidied && pgd_sv_eq(pgd_buf_sv(&t), want);
+    pgd_buf_fini(&t);
+    if (same) return;
     complain(o, what);
     if (o->counts->failed >= MAX_PRINTED) return;
     fprintf(stderr, "  got  \"%.*s\"\n  want \"%.*s\"\n", (int)(got.n < 400 ? got.n : 400),
             got.p == NULL ? "" : got.p, (int)(want.n < 400 ? want.n : 400), want.p);
 }
+
+/* The JSON reader refuses NUL in strings, but a tokenizer must take it: NUL travels as U+F8FF,
+ * which no case uses. `from` and `to` are the two forms. */
+static void swap_text(pgd_sv text, pgd_sv from, pgd_sv to, pgd_buf *out) {
+    size_t done = 0;
+    for (size_t at; (at = pgd_sv_find(text, from, done)) != SIZE_MAX;) {
+        pgd_buf_put(out, text.p + done, at - done);
+        pgd_buf_putsv(out, to);
+        done = at + from.n;
+    }
+    pgd_buf_put(out, text.p + done, text.n - done);
+}
+
+static const char NUL_FORM[] = "\xEF\xA3\xBF";
 
 static void check_decode(one *o, const pgd_tokenizer *tok, const pgd_ids *ids, bool skip,
                          pgd_sv want) {
@@ -60,8 +101,11 @@ static void check_decode(one *o, const pgd_tokenizer *tok, const pgd_ids *ids, b
     if (pgd_tokenizer_decode(tok, ids->v, ids->n, skip, &whole, &err) != PGD_OK) {
         complain(o, err.msg);
     } else {
+        pgd_buf real = {0};
+        swap_text(want, pgd_sv_c(NUL_FORM), PGD_SV("\0"), &real);
         compare_text(o, skip ? "decoded_skip differs" : "decoded differs", pgd_buf_sv(&whole),
-                     want);
+                     pgd_buf_sv(&real));
+        pgd_buf_fini(&real);
     }
     pgd_detok *d = NULL;
     pgd_status st = pgd_detok_create(tok, skip, &d);
@@ -89,52 +133,54 @@ static size_t read_spans(const pgd_json *list, pgd_span spans[MAX_SPANS]) {
     return n;
 }
 
-static void run_case(one *o, const pgd_tokenizer *tok, const pgd_json *c) {
-    pgd_sv text = {0}, decoded;
+static void check_encode(one *o, const pgd_tokenizer *tok, const pgd_json *c, pgd_sv text,
+                         const pgd_ids *want) {
     bool special = false, plain = false;
     pgd_span spans[MAX_SPANS];
-    pgd_ids want = {0}, got = {0};
+    pgd_ids got = {0};
     pgd_error err = {0};
-    if (!pgd_json_as_str(pgd_json_get(c, "text"), &text)) {
-        complain(o, "no text");
-        return;
-    }
     (void)pgd_json_as_bool(pgd_json_get(c, "add_special_tokens"), &special);
     (void)pgd_json_as_bool(pgd_json_get(c, "plain"), &plain);
     const pgd_json *const control = pgd_json_get(c, "control");
     const size_t n_spans = read_spans(control, spans);
+    const unsigned flags = (special ? PGD_ENCODE_ADD_SPECIAL : 0u) |
+                           (plain || control != NULL ? PGD_ENCODE_CONTROL_SPANS : 0u);
+    pgd_buf real = {0};
+    swap_text(text, pgd_sv_c(NUL_FORM), PGD_SV("\0"), &real);
+    if (pgd_tokenizer_encode(tok, pgd_buf_sv(&real), flags, spans, n_spans, &got, &err) != PGD_OK) {
+        complain(o, err.msg);
+    } else {
+        compare_ids(o, &got, want);
+    }
+    pgd_buf_fini(&real);
+    pgd_ids_fini(&got);
+}
+
+static void run_case(one *o, const pgd_tokenizer *tok, const pgd_json *c) {
+    pgd_sv s = {0};
+    pgd_ids want = {0};
     for (const pgd_json *v = pgd_json_first(pgd_json_get(c, "ids")); v != NULL;
          v = pgd_json_next(v)) {
         int64_t id = -1;
         (void)pgd_json_as_i64(v, &id);
         (void)pgd_ids_push(&want, (int32_t)id);
     }
-    const unsigned flags = (special ? PGD_ENCODE_ADD_SPECIAL : 0u) |
-                           (plain || control != NULL ? PGD_ENCODE_CONTROL_SPANS : 0u);
-    if (pgd_tokenizer_encode(tok, text, flags, spans, n_spans, &got, &err) != PGD_OK) {
-        complain(o, err.msg);
-    } else {
-        compare_ids(o, &got, &want);
-    }
-    if (pgd_json_as_str(pgd_json_get(c, "decoded"), &decoded)) {
-        check_decode(o, tok, &want, false, decoded);
-    }
-    if (pgd_json_as_str(pgd_json_get(c, "decoded_skip"), &decoded)) {
-        check_decode(o, tok, &want, true, decoded);
+    /* Cases with a name come from transformers.js, whose decoding tidies English afterwards. */
+    o->tidied = pgd_json_get(c, "name") != NULL;
+    if (pgd_json_as_str(pgd_json_get(c, "text"), &s)) check_encode(o, tok, c, s, &want);
+    if (pgd_json_as_str(pgd_json_get(c, "decoded"), &s)) check_decode(o, tok, &want, false, s);
+    if (pgd_json_as_str(pgd_json_get(c, "decoded_skip"), &s)) {
+        check_decode(o, tok, &want, true, s);
     }
     pgd_ids_fini(&want);
-    pgd_ids_fini(&got);
 }
 
 static void run_line(const pgd_tokenizer *tok, one *o, pgd_sv line) {
     pgd_json_doc *doc = NULL;
     pgd_error err = {0};
-    if (pgd_json_parse(line, &pgd_json_limits_file, &doc, &err) != PGD_OK) {
-        /* strings with NUL cannot be represented here */
-        if (pgd_sv_find(line, PGD_SV("\\u0000"), 0) != SIZE_MAX) {
-            o->counts->skipped++;
-            return;
-        }
+    pgd_buf safe = {0};
+    swap_text(line, PGD_SV("\\u0000"), PGD_SV("\\uF8FF"), &safe);
+    if (pgd_json_parse(pgd_buf_sv(&safe), &pgd_json_limits_file, &doc, &err) != PGD_OK) {
         complain(o, err.msg);
     } else if (!pgd_json_is_null(pgd_json_get(pgd_json_root(doc), "text_pair"))) {
         o->counts->skipped++;
@@ -143,6 +189,7 @@ static void run_line(const pgd_tokenizer *tok, one *o, pgd_sv line) {
         run_case(o, tok, pgd_json_root(doc));
     }
     pgd_json_free(&doc);
+    pgd_buf_fini(&safe);
     if (o->failed) o->counts->failed++;
 }
 
@@ -158,7 +205,7 @@ void run_cases(const pgd_tokenizer *tok, const char *path, case_counts *counts) 
     for (size_t i = 0; i < file.n; line++) {
         const char *const nl = memchr(file.p + i, '\n', file.n - i);
         const size_t end = nl == NULL ? file.n : (size_t)(nl - file.p);
-        one o = {path, line + 1, counts, false};
+        one o = {.path = path, .line = line + 1, .counts = counts};
         if (end > i) run_line(tok, &o, (pgd_sv){file.p + i, end - i});
         i = end + 1;
     }

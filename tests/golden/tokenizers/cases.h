@@ -12,7 +12,7 @@ typedef struct case_counts {
 } case_counts;
 
 /* Run every line of the file at path. A mismatch is printed with file and line and counted. Fields:
- *   text, ids, add_special_tokens    encoding must give exactly ids
+ *   text, ids, add_special_tokens    encoding must give exactly ids (without text: decode only)
  *   plain (optional, true)           added tokens are ordinary text
  *   control (optional)               [[begin, end], ...] byte spans in which added tokens match
  *   decoded (optional)               decoding ids, special tokens kept, must give this
