@@ -42,33 +42,33 @@ uint64_t pgd_kv_default_bytes(uint64_t free_bytes);
 
 /* ---- pool ---- */
 
-typedef struct pgd_pool pgd_pool;
+typedef struct pgd_page_pool pgd_page_pool;
 
-typedef struct pgd_pool_counts {
+typedef struct pgd_page_pool_counts {
     uint32_t total, free, cached, held, retiring;
-} pgd_pool_counts;
+} pgd_page_pool_counts;
 
 /* A pool of n_pages free pages. Owned by the caller. Errors: PGD_E_INVALID, PGD_E_NOMEM. */
-pgd_status pgd_pool_create(pgd_pool **out, uint32_t n_pages, pgd_error *err);
-void pgd_pool_destroy(pgd_pool **p);
+pgd_status pgd_page_pool_create(pgd_page_pool **out, uint32_t n_pages, pgd_error *err);
+void pgd_page_pool_destroy(pgd_page_pool **p);
 /* Take a free page: it has one holder. PGD_NO_PAGE when none is free. Thread: engine. */
-uint32_t pgd_pool_alloc(pgd_pool *p);
+uint32_t pgd_page_pool_alloc(pgd_page_pool *p);
 /* One more holder of a held or cached page. */
-void pgd_pool_ref(pgd_pool *p, uint32_t page);
+void pgd_page_pool_ref(pgd_page_pool *p, uint32_t page);
 /* One holder less. A page without holders that is not in the tree is free once step `fence` has
  * passed (at once when it has). */
-void pgd_pool_retire(pgd_pool *p, uint32_t page, uint64_t fence);
+void pgd_page_pool_retire(pgd_page_pool *p, uint32_t page, uint64_t fence);
 /* The tree takes a held page in, or drops it (then free unless held). Thread: engine. */
-void pgd_pool_cache(pgd_pool *p, uint32_t page);
-void pgd_pool_uncache(pgd_pool *p, uint32_t page);
+void pgd_page_pool_cache(pgd_page_pool *p, uint32_t page);
+void pgd_page_pool_uncache(pgd_page_pool *p, uint32_t page);
 /* Steps up to `step` have passed: retiring pages fenced by them are free. */
-void pgd_pool_pass(pgd_pool *p, uint64_t step);
-uint32_t pgd_pool_holders(const pgd_pool *p, uint32_t page);
-bool pgd_pool_in_tree(const pgd_pool *p, uint32_t page);
-void pgd_pool_get_counts(const pgd_pool *p, pgd_pool_counts *out);
+void pgd_page_pool_pass(pgd_page_pool *p, uint64_t step);
+uint32_t pgd_page_pool_holders(const pgd_page_pool *p, uint32_t page);
+bool pgd_page_pool_in_tree(const pgd_page_pool *p, uint32_t page);
+void pgd_page_pool_get_counts(const pgd_page_pool *p, pgd_page_pool_counts *out);
 /* Recount everything; holders[page] is what the sequences' tables say (NULL: not compared).
  * Errors: PGD_E_INTERNAL naming the page and the two counts. O(pages). */
-pgd_status pgd_pool_check(const pgd_pool *p, const uint32_t *holders, pgd_error *err);
+pgd_status pgd_page_pool_check(const pgd_page_pool *p, const uint32_t *holders, pgd_error *err);
 
 /* ---- radix tree ---- */
 
@@ -83,8 +83,8 @@ typedef struct pgd_toks {
 
 /* An empty tree over the pool's pages (borrowed, must outlive the tree). seed keys the hashes.
  * Errors: PGD_E_INVALID (page_tokens), PGD_E_NOMEM. */
-pgd_status pgd_radix_create(pgd_radix **out, pgd_pool *pool, uint32_t page_tokens, uint64_t seed,
-                            pgd_error *err);
+pgd_status pgd_radix_create(pgd_radix **out, pgd_page_pool *pool, uint32_t page_tokens,
+                            uint64_t seed, pgd_error *err);
 void pgd_radix_destroy(pgd_radix **r);
 
 /* How many pages a match of at most max_pages would return; *n_idle of them are held by nobody now

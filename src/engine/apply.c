@@ -28,7 +28,7 @@ static void share_pages(pgd_engine *e, const sched_choice *c) {
     s->n_tree = s->n_pages = c->n_tree_pages;
     while (s->n_pages < c->n_shared) {
         const uint32_t page = c->donor->pages[s->n_pages];
-        pgd_pool_ref(e->pool, page);
+        pgd_page_pool_ref(e->pool, page);
         s->pages[s->n_pages++] = page;
     }
 }
@@ -47,16 +47,17 @@ static void admit(pgd_engine *e, const sched_choice *c) {
     eng_run_add(e, s);
     if (job->scheduled) return;
     eng_leave_queue_count(e, job);
-    atomic_store_explicit(&job->req->n_cached, c->start, memory_order_relaxed);
+    const uint32_t n_cached = s->choice == 0 ? c->n_tree_pages * e->page_tokens : 0;
+    atomic_store_explicit(&job->req->n_cached, n_cached, memory_order_relaxed);
     atomic_store_explicit(&job->req->scheduled_ns, e->now_ns, memory_order_relaxed);
-    eng_observe_admitted(e, job, c->start);
+    eng_observe_admitted(e, job, n_cached);
 }
 
 static void new_pages(pgd_engine *e, pgd_seq *s, uint32_t n) {
     if (n == 0) return;
     if (s->n_pages < s->tab_lo) s->tab_lo = s->n_pages;
     for (uint32_t i = 0; i < n; i++) {
-        const uint32_t page = pgd_pool_alloc(e->pool);
+        const uint32_t page = pgd_page_pool_alloc(e->pool);
         PGD_ASSERT(page != PGD_NO_PAGE);
         s->pages[s->n_pages++] = page;
     }
@@ -64,8 +65,8 @@ static void new_pages(pgd_engine *e, pgd_seq *s, uint32_t n) {
 }
 
 static void make_room(pgd_engine *e, uint32_t n_pages) {
-    pgd_pool_counts c;
-    pgd_pool_get_counts(e->pool, &c);
+    pgd_page_pool_counts c;
+    pgd_page_pool_get_counts(e->pool, &c);
     if (n_pages <= c.free) return;
     const uint32_t n = pgd_radix_evict(e->tree, n_pages - c.free);
     atomic_fetch_add_explicit(&e->stats.evicted, n, memory_order_relaxed);

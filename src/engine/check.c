@@ -54,7 +54,7 @@ static pgd_status check_seq(const pgd_engine *e, const pgd_seq *s, tally *t, pgd
     for (uint32_t i = 0; i < s->n_pages; i++) {
         if (s->pages[i] >= e->info->limits.n_pages) return wrong(s, "page id", i, s->pages[i], err);
         t->holders[s->pages[i]]++;
-        if (i < s->n_tree && !pgd_pool_in_tree(e->pool, s->pages[i]))
+        if (i < s->n_tree && !pgd_page_pool_in_tree(e->pool, s->pages[i]))
             return wrong(s, "page is not in the tree", i, s->pages[i], err);
     }
     return PGD_OK;
@@ -128,7 +128,7 @@ static pgd_status check_all(const pgd_engine *e, tally *t, pgd_error *err) {
         return pgd_fail(err, PGD_E_INTERNAL, "%u jobs, fewer counted inside", n_inside);
     PGD_TRY(check_lists(e, t, err));
     if (!atomic_load_explicit(&e->fatal, memory_order_relaxed)) PGD_TRY(check_flights(e, err));
-    PGD_TRY(pgd_pool_check(e->pool, t->holders, err));
+    PGD_TRY(pgd_page_pool_check(e->pool, t->holders, err));
     return pgd_radix_check(e->tree, t->locked, t->n_locked, err);
 }
 

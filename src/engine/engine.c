@@ -150,7 +150,7 @@ static bool alloc_arrays(pgd_engine *e) {
 static pgd_status build(pgd_engine *e, pgd_error *err) {
     uint64_t seed;
     pgd_random_bytes(&seed, sizeof seed); /* of hashes only: no decision depends on it */
-    PGD_TRY(pgd_pool_create(&e->pool, e->info->limits.n_pages, err));
+    PGD_TRY(pgd_page_pool_create(&e->pool, e->info->limits.n_pages, err));
     PGD_TRY(pgd_radix_create(&e->tree, e->pool, e->page_tokens, seed, err));
     if (!alloc_arrays(e) || pgd_mailbox_create(&e->inbox) != PGD_OK)
         return pgd_fail(err, PGD_E_NOMEM, "engine: out of memory or descriptors");
@@ -240,7 +240,7 @@ void pgd_engine_destroy(pgd_engine **out) {
     pgd_free(e->table);
     pgd_mailbox_destroy(&e->inbox);
     pgd_radix_destroy(&e->tree);
-    pgd_pool_destroy(&e->pool);
+    pgd_page_pool_destroy(&e->pool);
     pgd_free(e);
 }
 

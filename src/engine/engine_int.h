@@ -52,7 +52,7 @@ struct pgd_engine {
     uint32_t max_ctx; /* tokens of a sequence: context, page table and pool allow no more */
 
     /* pages and slots */
-    pgd_pool *pool;
+    pgd_page_pool *pool;
     pgd_radix *tree;
     uint32_t *table; /* [max_slots][max_pages_per_seq]: what each slot's sequence holds */
     uint32_t *free_slot, n_free_slots;

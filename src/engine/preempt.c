@@ -69,7 +69,7 @@ void eng_preempt(pgd_engine *e, pgd_seq *s) {
 void eng_release(pgd_engine *e, pgd_seq *s) {
     pgd_radix_unlock(e->tree, s->node);
     for (uint32_t i = 0; i < s->n_pages; i++)
-        pgd_pool_retire(e->pool, s->pages[i], e->passed);
+        pgd_page_pool_retire(e->pool, s->pages[i], e->passed);
     s->n_pages = s->n_tree = s->n_kv = 0;
     s->node = PGD_NO_NODE;
     s->tab_lo = UINT32_MAX;

@@ -117,7 +117,7 @@ void eng_commit(pgd_engine *e, const pgd_step_result *r) {
     e->n_flights--;
     if (atomic_load_explicit(&e->fatal, memory_order_relaxed) || !is_expected(e, f, r)) return;
     e->passed = f->step;
-    pgd_pool_pass(e->pool, f->step);
+    pgd_page_pool_pass(e->pool, f->step);
     /* No sequence may see this step in flight any more before the first is committed: a failing
      * request ends all its choices. */
     for (uint32_t i = 0; i < f->n; i++)

@@ -23,13 +23,14 @@ enum {
 typedef struct pass {
     const sched_in *in;
     sched_out *out;
-    uint32_t budget;   /* rows left */
-    uint32_t n_decode; /* running ones still to come that want one row */
-    uint32_t end;      /* run[end..n_run) are victims */
-    uint32_t avail;    /* pages to be had now: free or cached */
-    uint32_t soon;     /* pages on their way back; only counted once pages lack */
-    uint32_t promised; /* pages that running sequences still need for tokens already known */
-    size_t bytes;      /* of the plan left */
+    uint32_t budget;     /* rows left */
+    uint32_t n_decode;   /* running ones still to come that want one row */
+    uint32_t end;        /* run[end..n_run) are victims */
+    uint32_t avail;      /* pages to be had now: free or cached */
+    uint32_t soon;       /* pages on their way back; only counted once pages lack */
+    uint32_t promised;   /* pages that running sequences still need for tokens already known */
+    uint32_t n_overtook; /* admissions of this step that went before the head */
+    size_t bytes;        /* of the plan left */
     bool soon_counted, lacked;
 } pass;
 
@@ -66,8 +67,8 @@ static bool take_bytes(pass *p, size_t n) {
 
 static void count_soon(pass *p) {
     if (p->soon_counted) return;
-    pgd_pool_counts c;
-    pgd_pool_get_counts(p->in->pool, &c);
+    pgd_page_pool_counts c;
+    pgd_page_pool_get_counts(p->in->pool, &c);
     p->soon_counted = true;
     p->soon = c.retiring;
     for (uint32_t i = 0; i < p->in->n_leave; i++)
@@ -162,8 +163,8 @@ static bool try_admit(pass *p, pgd_seq *s) {
     uint32_t n_idle;
     probe(p, &c, &n_idle);
     const uint32_t goal = seq_goal(s), all = pages_for(p, goal) - c.n_shared;
-    pgd_pool_counts n;
-    pgd_pool_get_counts(p->in->pool, &n);
+    pgd_page_pool_counts n;
+    pgd_page_pool_get_counts(p->in->pool, &n);
     uint64_t reserve = p->promised;
     if (n_running > 0) reserve += p->in->pressed ? n.total / 16 + p->end : n.total / 100;
     if (all + reserve + n_idle > p->avail) return false;
@@ -202,7 +203,7 @@ static pgd_seq *next_waiting(const pass *p, pgd_seq *s) {
 static pgd_seq *longest_cached(const pass *p, pgd_seq *head) {
     pgd_seq *best = head;
     uint32_t best_pages = cached_pages(p, head), n = 0;
-    for (pgd_seq *s = head; s->bypassed < p->in->max_bypass && ++n < WINDOW;) {
+    for (pgd_seq *s = head; s->bypassed + p->n_overtook < p->in->max_bypass && ++n < WINDOW;) {
         s = next_waiting(p, s->next);
         if (!s || s->priority != head->priority) break;
         const uint32_t pages = cached_pages(p, s);
@@ -221,15 +222,18 @@ static void admit_waiting(pass *p) {
         pgd_seq *head = next_waiting(p, p->in->waiting);
         if (!head) return;
         pgd_seq *best = longest_cached(p, head);
-        if (!try_admit(p, best) && (best == head || !try_admit(p, head))) return;
+        if (try_admit(p, best))
+            p->n_overtook += best != head;
+        else if (best == head || !try_admit(p, head))
+            return;
         n_seqs++;
         n_slots--;
     }
 }
 
 void sched_step(const sched_in *in, sched_out *out) {
-    pgd_pool_counts n;
-    pgd_pool_get_counts(in->pool, &n);
+    pgd_page_pool_counts n;
+    pgd_page_pool_get_counts(in->pool, &n);
     pass p = {.in = in,
               .out = out,
               .budget = in->max_tokens,

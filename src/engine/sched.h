@@ -17,7 +17,7 @@ typedef struct sched_in {
     uint32_t max_seqs, max_tokens, n_free_slots;
     uint32_t max_bytes; /* of the plan */
     uint32_t page_tokens, max_bypass;
-    const pgd_pool *pool;
+    const pgd_page_pool *pool;
     const pgd_radix *tree; /* NULL: no prefix caching */
     bool pressed;          /* a preemption happened and the pressure has not eased yet */
 } sched_in;

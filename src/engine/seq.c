@@ -50,9 +50,9 @@ pgd_seq *seq_donor(const pgd_seq *s) {
     return best;
 }
 
-uint32_t seq_exclusive_pages(const pgd_seq *s, const pgd_pool *pool) {
+uint32_t seq_exclusive_pages(const pgd_seq *s, const pgd_page_pool *pool) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < s->n_pages; i++)
-        n += pgd_pool_holders(pool, s->pages[i]) == 1;
+        n += pgd_page_pool_holders(pool, s->pages[i]) == 1;
     return n;
 }

@@ -121,6 +121,6 @@ bool seq_scoring(const pgd_seq *s);
 /* A running sibling whose committed prompt KV can be shared, or NULL: the one that shares most. */
 pgd_seq *seq_donor(const pgd_seq *s);
 /* Pages that nobody else holds: what its release would make available. O(pages). */
-uint32_t seq_exclusive_pages(const pgd_seq *s, const pgd_pool *pool);
+uint32_t seq_exclusive_pages(const pgd_seq *s, const pgd_page_pool *pool);
 
 #endif

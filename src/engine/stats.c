@@ -163,8 +163,8 @@ void eng_observe_step(pgd_engine *e, const flight *f) {
 
 void eng_publish_stats(pgd_engine *e) {
     shared_stats *s = &e->stats;
-    pgd_pool_counts c;
-    pgd_pool_get_counts(e->pool, &c);
+    pgd_page_pool_counts c;
+    pgd_page_pool_get_counts(e->pool, &c);
     const uint64_t step = e->n_flights ? e->flight[e->flight_head].submit_ns : 0;
     const uint64_t arrival = e->oldest_queued ? e->oldest_queued->req->arrival_ns : 0;
     atomic_store_explicit(&s->running, e->n_run, memory_order_relaxed);

@@ -15,14 +15,14 @@ typedef struct page {
     bool in_tree, retiring, free;
 } page;
 
-struct pgd_pool {
+struct pgd_page_pool {
     page *page; /* [total] */
-    pgd_pool_counts n;
+    pgd_page_pool_counts n;
     uint32_t free_head, retire_head;
     uint64_t passed; /* steps up to this one have passed */
 };
 
-static void push_free(pgd_pool *p, uint32_t id) {
+static void push_free(pgd_page_pool *p, uint32_t id) {
     page *g = &p->page[id];
     g->free = true;
     g->next = p->free_head;
@@ -30,13 +30,13 @@ static void push_free(pgd_pool *p, uint32_t id) {
     p->n.free++;
 }
 
-pgd_status pgd_pool_create(pgd_pool **out, uint32_t n_pages, pgd_error *err) {
+pgd_status pgd_page_pool_create(pgd_page_pool **out, uint32_t n_pages, pgd_error *err) {
     if (n_pages == 0 || n_pages > INT32_MAX)
         return pgd_fail(err, PGD_E_INVALID, "KV pool of %u pages: want 1 to 2^31 - 1", n_pages);
-    pgd_pool *p = pgd_calloc(1, sizeof *p);
+    pgd_page_pool *p = pgd_calloc(1, sizeof *p);
     if (p) p->page = pgd_calloc(n_pages, sizeof *p->page);
     if (!p || !p->page) {
-        pgd_pool_destroy(&p);
+        pgd_page_pool_destroy(&p);
         return pgd_fail(err, PGD_E_NOMEM, "KV pool of %u pages: out of memory", n_pages);
     }
     p->n.total = n_pages;
@@ -47,14 +47,14 @@ pgd_status pgd_pool_create(pgd_pool **out, uint32_t n_pages, pgd_error *err) {
     return PGD_OK;
 }
 
-void pgd_pool_destroy(pgd_pool **p) {
+void pgd_page_pool_destroy(pgd_page_pool **p) {
     if (!*p) return;
     pgd_free((*p)->page);
     pgd_free(*p);
     *p = NULL;
 }
 
-uint32_t pgd_pool_alloc(pgd_pool *p) {
+uint32_t pgd_page_pool_alloc(pgd_page_pool *p) {
     const uint32_t id = p->free_head;
     if (id == PGD_NO_PAGE) return PGD_NO_PAGE;
     page *g = &p->page[id];
@@ -66,7 +66,7 @@ uint32_t pgd_pool_alloc(pgd_pool *p) {
     return id;
 }
 
-void pgd_pool_ref(pgd_pool *p, uint32_t id) {
+void pgd_page_pool_ref(pgd_page_pool *p, uint32_t id) {
     page *g = &p->page[id];
     PGD_ASSERT(id < p->n.total && (g->holders > 0 || g->in_tree));
     if (g->holders++ == 0) {
@@ -75,7 +75,7 @@ void pgd_pool_ref(pgd_pool *p, uint32_t id) {
     }
 }
 
-void pgd_pool_retire(pgd_pool *p, uint32_t id, uint64_t fence) {
+void pgd_page_pool_retire(pgd_page_pool *p, uint32_t id, uint64_t fence) {
     page *g = &p->page[id];
     PGD_ASSERT(id < p->n.total && g->holders > 0);
     if (--g->holders > 0) return;
@@ -95,13 +95,13 @@ void pgd_pool_retire(pgd_pool *p, uint32_t id, uint64_t fence) {
     }
 }
 
-void pgd_pool_cache(pgd_pool *p, uint32_t id) {
+void pgd_page_pool_cache(pgd_page_pool *p, uint32_t id) {
     page *g = &p->page[id];
     PGD_ASSERT(id < p->n.total && g->holders > 0 && !g->in_tree);
     g->in_tree = true;
 }
 
-void pgd_pool_uncache(pgd_pool *p, uint32_t id) {
+void pgd_page_pool_uncache(pgd_page_pool *p, uint32_t id) {
     page *g = &p->page[id];
     PGD_ASSERT(id < p->n.total && g->in_tree);
     g->in_tree = false;
@@ -110,7 +110,7 @@ void pgd_pool_uncache(pgd_pool *p, uint32_t id) {
     push_free(p, id);
 }
 
-void pgd_pool_pass(pgd_pool *p, uint64_t step) {
+void pgd_page_pool_pass(pgd_page_pool *p, uint64_t step) {
     if (step > p->passed) p->passed = step;
     uint32_t *link = &p->retire_head;
     while (*link != PGD_NO_PAGE) {
@@ -127,28 +127,28 @@ void pgd_pool_pass(pgd_pool *p, uint64_t step) {
     }
 }
 
-uint32_t pgd_pool_holders(const pgd_pool *p, uint32_t id) {
+uint32_t pgd_page_pool_holders(const pgd_page_pool *p, uint32_t id) {
     return p->page[id].holders;
 }
 
-bool pgd_pool_in_tree(const pgd_pool *p, uint32_t id) {
+bool pgd_page_pool_in_tree(const pgd_page_pool *p, uint32_t id) {
     return p->page[id].in_tree;
 }
 
-void pgd_pool_get_counts(const pgd_pool *p, pgd_pool_counts *out) {
+void pgd_page_pool_get_counts(const pgd_page_pool *p, pgd_page_pool_counts *out) {
     *out = p->n;
 }
 
 /* Length of a list, or total + 1 when it is longer than the pool (a cycle). */
-static uint32_t list_length(const pgd_pool *p, uint32_t head) {
+static uint32_t list_length(const pgd_page_pool *p, uint32_t head) {
     uint32_t n = 0;
     for (uint32_t id = head; id != PGD_NO_PAGE && n <= p->n.total; id = p->page[id].next)
         n++;
     return n;
 }
 
-pgd_status pgd_pool_check(const pgd_pool *p, const uint32_t *holders, pgd_error *err) {
-    pgd_pool_counts c = {.total = p->n.total};
+pgd_status pgd_page_pool_check(const pgd_page_pool *p, const uint32_t *holders, pgd_error *err) {
+    pgd_page_pool_counts c = {.total = p->n.total};
     for (uint32_t i = 0; i < p->n.total; i++) {
         const page *g = &p->page[i];
         if (holders && holders[i] != g->holders)

@@ -88,7 +88,7 @@ static void append_page(pgd_radix *r, uint32_t id, uint32_t page, const int32_t 
         r->next[n->last] = page;
     n->last = page;
     n->n_pages++;
-    pgd_pool_cache(r->pool, page);
+    pgd_page_pool_cache(r->pool, page);
     r->version++;
 }
 
@@ -116,10 +116,10 @@ static bool alloc_arrays(pgd_radix *r) {
     return r->tok && r->next && r->prev && r->node && r->free_node && r->heap && r->slot;
 }
 
-pgd_status pgd_radix_create(pgd_radix **out, pgd_pool *pool, uint32_t page_tokens, uint64_t seed,
-                            pgd_error *err) {
-    pgd_pool_counts c;
-    pgd_pool_get_counts(pool, &c);
+pgd_status pgd_radix_create(pgd_radix **out, pgd_page_pool *pool, uint32_t page_tokens,
+                            uint64_t seed, pgd_error *err) {
+    pgd_page_pool_counts c;
+    pgd_page_pool_get_counts(pool, &c);
     if (page_tokens == 0 || page_tokens > MAX_PAGE_TOKENS || c.total > UINT32_MAX / 16)
         return pgd_fail(err, PGD_E_INVALID, "prefix tree over %u pages of %u tokens: not possible",
                         c.total, page_tokens);
@@ -182,7 +182,7 @@ uint32_t pgd_radix_peek(const pgd_radix *r, const uint8_t ns[16], pgd_toks t, ui
         const uint32_t k = follow(r, at, t, i, max_pages, NULL);
         uint32_t page = r->node[at].first;
         for (uint32_t j = 0; j < k; j++, page = r->next[page])
-            *n_idle += pgd_pool_holders(r->pool, page) == 0;
+            *n_idle += pgd_page_pool_holders(r->pool, page) == 0;
         i += k;
         if (k < r->node[at].n_pages) break;
     }
@@ -210,7 +210,7 @@ uint32_t pgd_radix_match(pgd_radix *r, const uint8_t ns[16], pgd_toks t, uint32_
     for (; at != PGD_NO_NODE; at = r->node[at].parent)
         lock_one(r, at);
     for (uint32_t k = 0; k < i; k++)
-        pgd_pool_ref(r->pool, pages[k]);
+        pgd_page_pool_ref(r->pool, pages[k]);
     return i;
 }
 
@@ -218,8 +218,8 @@ uint32_t pgd_radix_match(pgd_radix *r, const uint8_t ns[16], pgd_toks t, uint32_
 static uint32_t repoint(pgd_radix *r, uint32_t *pages, uint32_t i, uint32_t page, uint64_t fence,
                         uint32_t *lo, uint32_t *hi) {
     if (pages[i] == page) return 0;
-    pgd_pool_ref(r->pool, page);
-    pgd_pool_retire(r->pool, pages[i], fence);
+    pgd_page_pool_ref(r->pool, page);
+    pgd_page_pool_retire(r->pool, pages[i], fence);
     pages[i] = page;
     if (i < *lo) *lo = i;
     if (i + 1 > *hi) *hi = i + 1;

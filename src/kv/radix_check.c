@@ -13,11 +13,11 @@ static pgd_status check_run(const pgd_radix *r, uint32_t id, uint32_t *n_seen, p
     for (uint32_t page = n->first; page != PGD_NO_PAGE; prev = page, page = r->next[page]) {
         if (page >= r->n_pages || ++k > n->n_pages || r->prev[page] != prev)
             return pgd_fail(err, PGD_E_INTERNAL, "node %u: run broken at page %u", id, page);
-        if (!pgd_pool_in_tree(r->pool, page))
+        if (!pgd_page_pool_in_tree(r->pool, page))
             return pgd_fail(err, PGD_E_INTERNAL, "node %u: page %u is not marked", id, page);
-        if (n->lock > pgd_pool_holders(r->pool, page))
+        if (n->lock > pgd_page_pool_holders(r->pool, page))
             return pgd_fail(err, PGD_E_INTERNAL, "node %u: %u locks, page %u has %u holders", id,
-                            n->lock, page, pgd_pool_holders(r->pool, page));
+                            n->lock, page, pgd_page_pool_holders(r->pool, page));
     }
     if (k != n->n_pages || n->last != prev)
         return pgd_fail(err, PGD_E_INTERNAL, "node %u: run of %u pages, says %u", id, k,
@@ -70,7 +70,7 @@ static pgd_status check_all(const pgd_radix *r, const uint32_t *locked, uint32_t
                             "node %u: %u children and %u locks, counted %u and %u", id,
                             r->node[id].n_children, r->node[id].lock, children[id], locks[id]);
     for (uint32_t p = 0; p < r->n_pages; p++)
-        n_marked += pgd_pool_in_tree(r->pool, p);
+        n_marked += pgd_page_pool_in_tree(r->pool, p);
     if (n_marked != n_pages || n_used + r->n_free != r->n_nodes || n_roots != r->n_roots ||
         n_heap != r->n_heap)
         return pgd_fail(err, PGD_E_INTERNAL,

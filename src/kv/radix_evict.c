@@ -101,8 +101,8 @@ uint32_t pgd_radix_evict(pgd_radix *r, uint32_t n) {
         const uint32_t id = r->heap[0];
         radix_node *leaf = &r->node[id];
         const uint32_t page = leaf->last;
-        freed += pgd_pool_holders(r->pool, page) == 0;
-        pgd_pool_uncache(r->pool, page);
+        freed += pgd_page_pool_holders(r->pool, page) == 0;
+        pgd_page_pool_uncache(r->pool, page);
         r->version++;
         leaf->last = r->prev[page];
         if (--leaf->n_pages == 0)

@@ -18,7 +18,7 @@ typedef struct radix_node {
 } radix_node;
 
 struct pgd_radix {
-    pgd_pool *pool;
+    pgd_page_pool *pool;
     uint32_t page_tokens, n_pages;
     uint64_t seed, tick, version;
     int32_t *tok;          /* [n_pages][page_tokens]: tokens of the pages in the tree */

@@ -26,7 +26,7 @@ typedef struct user { /* a running sequence */
 } user;
 
 typedef struct rig {
-    pgd_pool *pool;
+    pgd_page_pool *pool;
     pgd_radix *tree;
 } rig;
 
@@ -36,14 +36,14 @@ static pgd_toks toks(const user *u) {
 
 static rig make(uint32_t pages) {
     rig r = {0};
-    assert_int_equal(pgd_pool_create(&r.pool, pages, NULL), PGD_OK);
+    assert_int_equal(pgd_page_pool_create(&r.pool, pages, NULL), PGD_OK);
     assert_int_equal(pgd_radix_create(&r.tree, r.pool, P, 7, NULL), PGD_OK);
     return r;
 }
 
 static void unmake(rig *r) {
     pgd_radix_destroy(&r->tree);
-    pgd_pool_destroy(&r->pool);
+    pgd_page_pool_destroy(&r->pool);
 }
 
 static user text(const char *s, const uint8_t *ns) {
@@ -60,7 +60,7 @@ static void start(rig *r, user *u, uint32_t max_pages) {
 
 static void grow(rig *r, user *u, uint32_t n_pages) {
     while (u->n_pages < n_pages) {
-        u->pages[u->n_pages] = pgd_pool_alloc(r->pool);
+        u->pages[u->n_pages] = pgd_page_pool_alloc(r->pool);
         assert_true(u->pages[u->n_pages++] != PGD_NO_PAGE);
     }
 }
@@ -77,7 +77,7 @@ static uint32_t insert(rig *r, user *u, uint32_t to) {
 static void end(rig *r, user *u) {
     pgd_radix_unlock(r->tree, u->node);
     for (uint32_t i = 0; i < u->n_pages; i++)
-        pgd_pool_retire(r->pool, u->pages[i], 0);
+        pgd_page_pool_retire(r->pool, u->pages[i], 0);
     u->n_pages = u->n_tree = 0;
     u->node = PGD_NO_NODE;
     u->live = false;
@@ -92,7 +92,7 @@ static void check(const rig *r, const user *u, uint32_t n) {
             holders[u[i].pages[k]]++;
     }
     if (pgd_radix_check(r->tree, locked, n, &err) != PGD_OK ||
-        pgd_pool_check(r->pool, holders, &err) != PGD_OK)
+        pgd_page_pool_check(r->pool, holders, &err) != PGD_OK)
         fail_msg("%s", err.msg);
 }
 
@@ -156,8 +156,8 @@ static void equal_sequences_end_up_on_the_same_pages(void **state) {
     check(&r, u, 2);
     end(&r, &u[0]);
     end(&r, &u[1]);
-    pgd_pool_counts c;
-    pgd_pool_get_counts(r.pool, &c);
+    pgd_page_pool_counts c;
+    pgd_page_pool_get_counts(r.pool, &c);
     assert_int_equal(c.free, 13);
     assert_int_equal(c.cached, 3);
     unmake(&r);
@@ -255,10 +255,10 @@ static void turn(model *m) {
     } else if (draw(m, 4) == 0) {
         end(&m->r, u);
     } else if (draw(m, 2) && u->n_pages < MAX_PAGES) {
-        pgd_pool_counts c;
-        pgd_pool_get_counts(m->r.pool, &c);
+        pgd_page_pool_counts c;
+        pgd_page_pool_get_counts(m->r.pool, &c);
         if (c.free == 0) m->evicted += pgd_radix_evict(m->r.tree, 1 + draw(m, 3));
-        pgd_pool_get_counts(m->r.pool, &c);
+        pgd_page_pool_get_counts(m->r.pool, &c);
         if (c.free == 0) {
             end(&m->r, u);
             return;
@@ -286,8 +286,8 @@ static void random_histories_keep_every_invariant(void **state) {
             if (m.u[i].live) end(&m.r, &m.u[i]);
         pgd_radix_evict(m.r.tree, UINT32_MAX);
         check(&m.r, m.u, 8);
-        pgd_pool_counts c;
-        pgd_pool_get_counts(m.r.pool, &c);
+        pgd_page_pool_counts c;
+        pgd_page_pool_get_counts(m.r.pool, &c);
         assert_int_equal(c.free, c.total);
         assert_int_equal(pgd_radix_namespaces(m.r.tree), 0);
         evicted += m.evicted;
