@@ -304,7 +304,7 @@ static pgd_status put_message(builder *b, const pgd_json *src, size_t m, chat_ro
     if (!set(b, msg, "role", pgd_jinja_str(b->a, name, true))) return no_memory(b);
     PGD_TRY(put_content(b, msg, role, content, m, tag));
     const bool no_text = !content || (pgd_json_as_str(content, &text) && !text.n);
-    if (b->caps->null_content && no_text && !tag[0] && member(src, "tool_calls") &&
+    if (b->caps->null_content && no_text && !tag[0] && pgd_json_first(member(src, "tool_calls")) &&
         !set(b, msg, "content", pgd_jinja_null(b->a)))
         return no_memory(b);
     PGD_TRY(put_reasoning(b, msg, src, m));

@@ -6,6 +6,7 @@
  * Recursion is counted (jenter). Thread: one run, one thread. */
 #include "jinja_int.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -15,11 +16,12 @@
 
 /* Digits and decimal exponent of the shortest decimal that reads back as f (f finite, > 0):
  * value = 0.d1d2d3... * 10^point. Fifteen digits always survive a double, so if they read back,
- * dropping their trailing zeros is already the shortest; otherwise 16 or 17 are needed. */
+ * dropping their trailing zeros is already the shortest; otherwise 16 or 17 are needed. Subnormals
+ * have fewer digits and try all lengths. */
 static size_t shortest_digits(double f, char digits[20], int *point) {
     char text[40];
     double back;
-    for (int precision = 14;; precision++) {
+    for (int precision = f < DBL_MIN ? 0 : 14;; precision++) {
         const int n = snprintf(text, sizeof(text), "%.*e", precision, f);
         if (precision == 16 || (pgd_parse_f64((pgd_sv){text, (size_t)n}, &back) && back == f))
             break;
@@ -197,7 +199,9 @@ bool jput_repr(jrun *r, jsb *b, const jval *v) {
     if (!jstep(r)) return false;
     switch (v->type) {
     case JV_STR:
+        if (v->markup) jsb_puts(r, b, "Markup(");
         put_str_repr(r, b, v);
+        if (v->markup) jsb_puts(r, b, ")");
         break;
     case JV_SEQ:
     case JV_DICT:

@@ -71,8 +71,8 @@ static bool t_mapping(jrun *r, jval *v, const jargs *args, bool *out) {
 }
 
 static bool t_sequence(jrun *r, jval *v, const jargs *args, bool *out) {
-    (void)r, (void)args; /* what has a length and items: undefined has no items */
-    *out = v->type == JV_STR || v->type == JV_DICT || v->type == JV_RANGE ||
+    (void)r, (void)args; /* what has a length and items; even undefined has */
+    *out = v->type == JV_UNDEF || v->type == JV_STR || v->type == JV_DICT || v->type == JV_RANGE ||
            (v->type == JV_SEQ && v->sub <= JQ_TUPLE);
     return true;
 }
