@@ -34,16 +34,13 @@ pgd_status pgd_server_open_model(pgd_server *s, pgd_error *err) {
     return PGD_OK;
 }
 
-static uint32_t model_len(const pgd_server *s) {
-    const uint64_t asked = s->config->max_model_len;
-    return asked != 0 ? (uint32_t)asked : pgd_model_get_spec(s->model)->max_position;
-}
-
 /* 60 tokens a second for each stream, whatever the number of streams. */
 static pgd_status open_sim(pgd_server *s, pgd_error *err) {
     const pgd_config *c = s->config;
     const uint32_t page = c->block_size != 0 ? (uint32_t)c->block_size : 16;
-    const uint32_t per_seq = (model_len(s) + page - 1) / page;
+    const uint32_t len = c->max_model_len != 0 ? (uint32_t)c->max_model_len
+                                               : pgd_model_get_spec(s->model)->max_position;
+    const uint32_t per_seq = (len + page - 1) / page;
     const pgd_sim_options opt = {
         .limits = {.max_seqs = (uint32_t)c->max_num_seqs,
                    .max_tokens = (uint32_t)c->max_num_batched_tokens,
@@ -53,7 +50,7 @@ static pgd_status open_sim(pgd_server *s, pgd_error *err) {
                    .n_pages = per_seq * (uint32_t)c->max_num_seqs,
                    .vocab_size = pgd_tokenizer_vocab_size(s->tokenizer)},
         .steps_in_flight = (uint32_t)c->steps_in_flight,
-        .max_model_len = model_len(s),
+        .max_model_len = len,
         .eos_id = -1,
         .mean_len = 1,
         .step_base_ns = 1000000000u / 60,
@@ -75,7 +72,7 @@ static pgd_status open_exec(pgd_server *s, pgd_error *err) {
         .isa = auto_isa ? -1 : (int32_t)isa,
         .max_seqs = (uint32_t)c->max_num_seqs,
         .max_tokens = (uint32_t)c->max_num_batched_tokens,
-        .max_model_len = model_len(s),
+        .max_model_len = (uint32_t)c->max_model_len,
         .page_tokens = (uint32_t)c->block_size,
         .kv_bytes = c->kv_cache_memory_bytes,
         .steps_in_flight = (uint32_t)c->steps_in_flight,
@@ -98,10 +95,11 @@ pgd_status pgd_server_start_engine(pgd_server *s, pgd_error *err) {
     const pgd_config *c = s->config;
     PGD_TRY(open_exec(s, err));
     report_memory(s);
+    const uint32_t max_model_len = s->exec->info(s->exec)->max_model_len;
     const pgd_engine_options opt = {
         .max_num_seqs = (uint32_t)c->max_num_seqs,
         .max_num_batched_tokens = (uint32_t)c->max_num_batched_tokens,
-        .max_model_len = model_len(s),
+        .max_model_len = max_model_len,
         .max_queued = (uint32_t)c->max_queued_requests,
         .max_bypass = (uint32_t)c->max_bypass,
         .prefix_caching = c->enable_prefix_caching,
@@ -120,7 +118,7 @@ pgd_status pgd_server_start_engine(pgd_server *s, pgd_error *err) {
         .generation = use_generation ? pgd_model_get_generation(s->model) : NULL,
         .names = names.v,
         .n_names = names.n,
-        .max_model_len = model_len(s),
+        .max_model_len = max_model_len,
         .max_logprobs = (uint32_t)c->max_logprobs,
         .created = pgd_wall_ns() / 1000000000u,
         .enable_priority = strcmp(c->scheduling_policy, "priority") == 0,

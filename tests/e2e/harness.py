@@ -112,11 +112,15 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(sig)
         try:
-            return self.process.wait(seconds)
+            code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
             raise AssertionError(f"server did not stop:\n{self.read_log()}") from None
+        return code
+
+    def __del__(self):
+        self.log.close()
 
 
 class ServerTest(unittest.TestCase):

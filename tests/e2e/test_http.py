@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import tempfile
 import time
 import unittest
@@ -45,8 +46,8 @@ class Framing(ServerTest):
     def test_shapes_behind_a_good_request_on_the_same_connection(self):
         good = head("GET /livez HTTP/1.1", "Host: a")
         out = self.server.raw(good + head("POST /tokenize HTTP/1.1", "Host: a", "Content-Length : 2"))
-        self.assertEqual([line for line in out.split(b"\r\n") if line.startswith(b"HTTP/1.1")],
-                         [b"HTTP/1.1 200 OK", b"HTTP/1.1 400 Bad Request"])
+        statuses = re.findall(rb"HTTP/1\.1 (\d+) ", out)
+        self.assertEqual(statuses, [b"200", b"400"])
 
     def test_bad_chunks(self):
         start = head("POST /tokenize HTTP/1.1", "Host: a", "Transfer-Encoding: chunked")

@@ -74,6 +74,7 @@ class Drain(unittest.TestCase):
         out = first
         while chunk := s.recv(65536):
             out += chunk
+        s.close()
         self.assertIn(b"data: [DONE]", out)
         self.assertEqual(server.process.wait(20), 0, server.read_log())
 
@@ -101,6 +102,7 @@ class Drain(unittest.TestCase):
         out = b""
         while chunk := s.recv(65536):
             out += chunk
+        s.close()
         if b"[DONE]" in out and b'"error"' not in out:
             self.skipTest("the stream was faster than the deadline")
         self.assertIn(b'"error"', out)
@@ -184,7 +186,7 @@ class BadStarts(unittest.TestCase):
 
 
 class ParallelLoad(ServerTest):
-    FLAGS = ("--max-num-seqs", "16", "--kv-cache-memory-bytes", "4M")
+    FLAGS = ("--max-num-seqs", "16", "--kv-cache-memory-bytes", "4M", "--max-model-len", "1024")
 
     def test_a_crowd_with_little_memory_is_served_completely(self):
         results = []
@@ -200,3 +202,4 @@ class ParallelLoad(ServerTest):
         for t in threads:
             t.join()
         self.assertEqual(results, [200] * 40)
+        self.assertGreater(self.server.metric("vllm:num_preemptions_total"), 0)
