@@ -174,7 +174,7 @@ int main(int argc, char **argv) {
     setup(&b);
     bench_decode(&b);
     bench_yardstick_threads(opt.n_threads);
-    static const uint32_t rows[] = {128, MAX_ROWS};
+    static const uint32_t rows[] = {MAX_ROWS, 128};
     for (uint32_t r = 0; r < 2; r++)
         for (uint32_t s = 0; s < N_SHAPES; s++)
             bench_prefill(&b, s, rows[r]);

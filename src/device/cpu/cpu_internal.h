@@ -76,9 +76,11 @@ typedef struct pgd_cpu_kernels {
      * from rows of x (bf16 when the weight is bf16, else f32). k_padded is k rounded up to even. */
     void (*pack_rows)(void *dst, const void *const *row, uint32_t n_rows, pgd_dtype w_type,
                       uint32_t k);
-    /* c[r][0..16 n_panels) (+)= sum over k of a[.][r] * b[.][.], k even, in order. */
+    /* c[r][0..16 n_panels) (+)= sum over k of a[.][r] * b[.][.], k even, in order. ahead: two
+     * places of as many bytes as a panel's slice to fetch into the cache on the way, or NULL. */
     void (*tile[PGD_DTYPE_N])(const void *a, const void *const *b, uint32_t k, uint32_t n_rows,
-                              uint32_t n_panels, float *c, uint32_t ldc, uint32_t accumulate);
+                              uint32_t n_panels, float *c, uint32_t ldc, uint32_t accumulate,
+                              const void *const *ahead);
     /* Columns [col, col + n) of one row of y; c holds them (PAIRED: 16 gates, then 16 ups), c is
      * readable and writable up to whole panels. */
     void (*epilogue)(const pgd_cpu_epi *e, const float *c, uint32_t col, uint32_t n, void *y);

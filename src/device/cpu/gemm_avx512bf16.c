@@ -49,7 +49,7 @@ static void pack_rows(void *dst, const void *const *row, uint32_t n_rows, pgd_dt
 
 PGD_INLINE void tile_body(const uint32_t *a, const void *const *b, uint32_t k,
                           const uint32_t n_rows, const uint32_t n_panels, float *c, uint32_t ldc,
-                          uint32_t accumulate) {
+                          uint32_t accumulate, const void *const *ahead) {
     __m512 acc[PGD_CPU_TILE_ROWS][PGD_CPU_TILE_PANELS];
     PGD_UNROLL for (uint32_t r = 0; r < n_rows; r++) {
         PGD_UNROLL for (uint32_t p = 0; p < n_panels; p++) {
@@ -61,7 +61,14 @@ PGD_INLINE void tile_body(const uint32_t *a, const void *const *b, uint32_t k,
     PGD_UNROLL for (uint32_t p = 0; p < n_panels; p++) {
         w0[p] = b[p];
     }
+    /* taller tiles have room for two prefetches a step; without a wish they touch what is there */
+    const unsigned char *const next0 = ahead ? ahead[0] : b[0];
+    const unsigned char *const next1 = ahead ? ahead[1] : b[0];
     for (size_t i = 0; i < k / 2; i++) {
+        if (n_rows >= 3) {
+            _mm_prefetch((const char *)next0 + i * 64, _MM_HINT_T1);
+            _mm_prefetch((const char *)next1 + i * 64, _MM_HINT_T1);
+        }
         __m512bh w[PGD_CPU_TILE_PANELS];
         PGD_UNROLL for (uint32_t p = 0; p < n_panels; p++) {
             w[p] = (__m512bh)_mm512_loadu_si512(w0[p] + i * 64);
@@ -83,24 +90,26 @@ PGD_INLINE void tile_body(const uint32_t *a, const void *const *b, uint32_t k,
 /* One function per shape, so that each has its accumulators in registers. */
 #define SHAPES(X)                                                                                  \
     X(1, 1)                                                                                        \
-    X(1, 2) X(1, 3) X(1, 4) X(2, 1) X(2, 2) X(2, 3) X(2, 4) X(3, 1) X(3, 2) X(3, 3) X(3, 4)        \
-        X(4, 1) X(4, 2) X(4, 3) X(4, 4) X(5, 1) X(5, 2) X(5, 3) X(5, 4) X(6, 1) X(6, 2) X(6, 3)    \
-            X(6, 4)
+    X(1, 2)                                                                                        \
+    X(1, 3)                                                                                        \
+    X(1, 4) X(2, 1) X(2, 2) X(2, 3) X(2, 4) X(3, 1) X(3, 2) X(3, 3) X(3, 4) X(4, 1) X(4, 2)        \
+        X(4, 3) X(4, 4) X(5, 1) X(5, 2) X(5, 3) X(5, 4) X(6, 1) X(6, 2) X(6, 3) X(6, 4)
 #define SHAPE(R, P)                                                                                \
     static void tile_##R##x##P(const uint32_t *a, const void *const *b, uint32_t k, float *c,      \
-                               uint32_t ldc, uint32_t accumulate) {                                \
-        tile_body(a, b, k, R, P, c, ldc, accumulate);                                              \
+                               uint32_t ldc, uint32_t accumulate, const void *const *ahead) {      \
+        tile_body(a, b, k, R, P, c, ldc, accumulate, ahead);                                       \
     }
 SHAPES(SHAPE)
 
 typedef void (*shape_fn)(const uint32_t *, const void *const *, uint32_t, float *, uint32_t,
-                         uint32_t);
+                         uint32_t, const void *const *);
 #define ENTRY(R, P) [R][P] = tile_##R##x##P,
 static const shape_fn shapes[PGD_CPU_TILE_ROWS + 1][PGD_CPU_TILE_PANELS + 1] = {SHAPES(ENTRY)};
 
 static void tile_bf16(const void *a, const void *const *b, uint32_t k, uint32_t n_rows,
-                      uint32_t n_panels, float *c, uint32_t ldc, uint32_t accumulate) {
-    shapes[n_rows][n_panels](a, b, k, c, ldc, accumulate);
+                      uint32_t n_panels, float *c, uint32_t ldc, uint32_t accumulate,
+                      const void *const *ahead) {
+    shapes[n_rows][n_panels](a, b, k, c, ldc, accumulate, ahead);
 }
 
 void pgd_cpu_kernels_avx512bf16(pgd_cpu_kernels *k) {

@@ -152,7 +152,7 @@ static void run_tile(const attn_job *j, const attn_tile *t, attn_space *s) {
         for (uint32_t r0 = 0; r0 < t->n; r0 += TILE)
             j->c->k.tile[a->kv_type]((const unsigned char *)s->q + (size_t)r0 * row_bytes, k, kp,
                                      pgd_cpu_min(TILE, t->n - r0), n_panels, s->scores + r0 * BLOCK,
-                                     BLOCK, 0);
+                                     BLOCK, 0, NULL);
         softmax_rows(j, t, s, base);
         add_values(j, t, s, v);
     }

@@ -69,22 +69,37 @@ static void finish_group(const linear_job *j, const row_block *b, uint32_t panel
     }
 }
 
-static void run_group(const linear_job *j, const row_block *b, uint32_t panel, uint32_t n_panels,
+/* Slice [k0, ..) of panels [panel, panel + n_panels). */
+static void find_slices(const linear_job *j, uint32_t panel, uint32_t n_panels, uint32_t k0,
+                        const void **out) {
+    const size_t line = PGD_CPU_LANES * pgd_dtype_bytes(j->w->dtype);
+    for (uint32_t p = 0; p < n_panels; p++)
+        out[p] = (const unsigned char *)j->w->data + (panel + p) * j->panel_bytes + k0 * line;
+}
+
+/* The first tile of a slice reads its weights from memory; the others find them in the cache, and
+ * fetch the slice that comes next: tile t two of its four panels. Without this the memory rests
+ * while all tiles but the first compute (16 rows: 2.7 times the time of one row, with it 1.9). */
+static void run_group(const linear_job *j, const row_block *b, uint32_t panel, uint32_t panel_end,
                       const unsigned char *packed, float *sums) {
     const uint32_t a_bytes = j->c->k.a_bytes[j->w->dtype];
-    const uint32_t w_bytes = PGD_CPU_LANES * (uint32_t)pgd_dtype_bytes(j->w->dtype);
+    const uint32_t n_panels = pgd_cpu_min(PGD_CPU_TILE_PANELS, panel_end - panel);
     const uint32_t step = b->n_tiles > 1 ? KC : j->kp;
     for (uint32_t k0 = 0; k0 < j->kp; k0 += step) {
         const uint32_t k = pgd_cpu_min(step, j->kp - k0);
-        const void *panels[PGD_CPU_TILE_PANELS];
-        for (uint32_t p = 0; p < n_panels; p++)
-            panels[p] = (const unsigned char *)j->w->data + (panel + p) * j->panel_bytes +
-                        (size_t)k0 * w_bytes;
+        const void *now[PGD_CPU_TILE_PANELS], *next[PGD_CPU_TILE_PANELS];
+        const bool last = k0 + step >= j->kp;
+        const bool more = n_panels == PGD_CPU_TILE_PANELS &&
+                          (!last || panel + 2 * PGD_CPU_TILE_PANELS <= panel_end);
+        find_slices(j, panel, n_panels, k0, now);
+        if (more)
+            find_slices(j, last ? panel + n_panels : panel, n_panels, last ? 0 : k0 + step, next);
         for (uint32_t t = 0; t < b->n_tiles; t++) {
             const uint32_t r0 = tile_start(b, t), n = tile_start(b, t + 1) - r0;
             const unsigned char *a = packed + ((size_t)r0 * j->kp + (size_t)k0 * n) * a_bytes;
-            j->c->k.tile[j->w->dtype](a, panels, k, n, n_panels, sums + r0 * PGD_CPU_TILE_COLS,
-                                      PGD_CPU_TILE_COLS, k0 > 0);
+            const bool fetch = more && (t == 1 || t == 2);
+            j->c->k.tile[j->w->dtype](a, now, k, n, n_panels, sums + r0 * PGD_CPU_TILE_COLS,
+                                      PGD_CPU_TILE_COLS, k0 > 0, fetch ? next + 2 * (t - 1) : NULL);
         }
     }
     finish_group(j, b, panel, n_panels, sums);
@@ -103,7 +118,7 @@ static void run_units(void *arg, uint64_t begin, uint64_t end, uint32_t thread) 
         uint32_t p = (uint32_t)(begin - base) * j->unit_panels;
         const uint32_t p_end = pgd_cpu_min((uint32_t)(stop - base) * j->unit_panels, j->n_panels);
         for (; p < p_end; p += PGD_CPU_TILE_PANELS)
-            run_group(j, &b, p, pgd_cpu_min(PGD_CPU_TILE_PANELS, p_end - p), packed, sums);
+            run_group(j, &b, p, p_end, packed, sums);
         begin = stop;
     }
 }
@@ -171,17 +186,23 @@ static inline void tile_any(const float *a, const void *const *b, pgd_dtype t, u
 }
 
 static void tile_bf16(const void *a, const void *const *b, uint32_t k, uint32_t n_rows,
-                      uint32_t n_panels, float *c, uint32_t ldc, uint32_t accumulate) {
+                      uint32_t n_panels, float *c, uint32_t ldc, uint32_t accumulate,
+                      const void *const *ahead) {
+    (void)ahead;
     tile_any(a, b, PGD_BF16, k, n_rows, n_panels, c, ldc, accumulate);
 }
 
 static void tile_f16(const void *a, const void *const *b, uint32_t k, uint32_t n_rows,
-                     uint32_t n_panels, float *c, uint32_t ldc, uint32_t accumulate) {
+                     uint32_t n_panels, float *c, uint32_t ldc, uint32_t accumulate,
+                     const void *const *ahead) {
+    (void)ahead;
     tile_any(a, b, PGD_F16, k, n_rows, n_panels, c, ldc, accumulate);
 }
 
 static void tile_f32(const void *a, const void *const *b, uint32_t k, uint32_t n_rows,
-                     uint32_t n_panels, float *c, uint32_t ldc, uint32_t accumulate) {
+                     uint32_t n_panels, float *c, uint32_t ldc, uint32_t accumulate,
+                     const void *const *ahead) {
+    (void)ahead;
     tile_any(a, b, PGD_F32, k, n_rows, n_panels, c, ldc, accumulate);
 }
 

@@ -170,10 +170,10 @@ PGD_INLINE void vi_store_words(uint16_t *p, vi v) {
     _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(v));
 }
 PGD_INLINE void vf_store_f16(uint16_t *p, vf v) {
-    _mm256_storeu_si256((__m256i *)(void *)p,
-                        /* masked form: unoptimised, gcc's plain macro converts -1 */
-                        _mm512_maskz_cvtps_ph((__mmask16)0xffff, v,
-                                              _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    _mm256_storeu_si256(
+        (__m256i *)(void *)p,
+        /* masked form: unoptimised, gcc's plain macro converts -1 */
+        _mm512_maskz_cvtps_ph((__mmask16)0xffff, v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 PGD_INLINE __m256 vf_low(vf v) {
     return _mm512_castps512_ps256(v);

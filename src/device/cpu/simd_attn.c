@@ -76,8 +76,10 @@ PGD_INLINE void pv_body(pgd_dtype t, const uint32_t n_rows, const uint32_t n_vec
 enum { MAX_ACC = 24 };
 #define SHAPES(t, X)                                                                               \
     X(t, 1, 1)                                                                                     \
-    X(t, 2, 1) X(t, 3, 1) X(t, 4, 1) X(t, 5, 1) X(t, 6, 1) X(t, 1, 4) X(t, 2, 4) X(t, 3, 4)        \
-        X(t, 4, 4) X(t, 5, 4) X(t, 6, 4)
+    X(t, 2, 1)                                                                                     \
+    X(t, 3, 1)                                                                                     \
+    X(t, 4, 1) X(t, 5, 1) X(t, 6, 1) X(t, 1, 4) X(t, 2, 4) X(t, 3, 4) X(t, 4, 4) X(t, 5, 4)        \
+        X(t, 6, 4)
 #else
 enum { MAX_ACC = 6 };
 #define SHAPES(t, X) X(t, 1, 1) X(t, 2, 1) X(t, 3, 1) X(t, 4, 1) X(t, 5, 1) X(t, 6, 1) X(t, 1, 4)

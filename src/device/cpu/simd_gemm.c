@@ -78,14 +78,15 @@ PGD_INLINE void tile_body(pgd_dtype t, const float *a, const void *const *b, uin
 #if defined(__AVX512F__)
 #define SHAPES(t, X)                                                                               \
     X(t, 1, 1)                                                                                     \
-    X(t, 1, 2) X(t, 1, 4) X(t, 2, 1) X(t, 2, 2) X(t, 2, 4) X(t, 3, 1) X(t, 3, 2) X(t, 3, 4)        \
-        X(t, 4, 1) X(t, 4, 2) X(t, 4, 4) X(t, 5, 1) X(t, 5, 2) X(t, 5, 4) X(t, 6, 1) X(t, 6, 2)    \
-            X(t, 6, 4)
+    X(t, 1, 2)                                                                                     \
+    X(t, 1, 4)                                                                                     \
+    X(t, 2, 1) X(t, 2, 2) X(t, 2, 4) X(t, 3, 1) X(t, 3, 2) X(t, 3, 4) X(t, 4, 1) X(t, 4, 2)        \
+        X(t, 4, 4) X(t, 5, 1) X(t, 5, 2) X(t, 5, 4) X(t, 6, 1) X(t, 6, 2) X(t, 6, 4)
 #else
 #define SHAPES(t, X)                                                                               \
     X(t, 1, 1)                                                                                     \
-    X(t, 1, 2) X(t, 1, 4) X(t, 2, 1) X(t, 2, 2) X(t, 3, 1) X(t, 3, 2) X(t, 4, 1) X(t, 5, 1)        \
-        X(t, 6, 1)
+    X(t, 1, 2)                                                                                     \
+    X(t, 1, 4) X(t, 2, 1) X(t, 2, 2) X(t, 3, 1) X(t, 3, 2) X(t, 4, 1) X(t, 5, 1) X(t, 6, 1)
 #endif
 SHAPES(PGD_BF16, SHAPE)
 SHAPES(PGD_F16, SHAPE)
@@ -113,17 +114,23 @@ static void run_shapes(const shape_table table, const void *a, const void *const
 }
 
 static void tile_bf16(const void *a, const void *const *b, uint32_t k, uint32_t n_rows,
-                      uint32_t n_panels, float *c, uint32_t ldc, uint32_t accumulate) {
+                      uint32_t n_panels, float *c, uint32_t ldc, uint32_t accumulate,
+                      const void *const *ahead) {
+    (void)ahead; /* arithmetic bounds this level */
     run_shapes(bf16_shapes, a, b, k, n_rows, n_panels, c, ldc, accumulate);
 }
 
 static void tile_f16(const void *a, const void *const *b, uint32_t k, uint32_t n_rows,
-                     uint32_t n_panels, float *c, uint32_t ldc, uint32_t accumulate) {
+                     uint32_t n_panels, float *c, uint32_t ldc, uint32_t accumulate,
+                     const void *const *ahead) {
+    (void)ahead; /* arithmetic bounds this level */
     run_shapes(f16_shapes, a, b, k, n_rows, n_panels, c, ldc, accumulate);
 }
 
 static void tile_f32(const void *a, const void *const *b, uint32_t k, uint32_t n_rows,
-                     uint32_t n_panels, float *c, uint32_t ldc, uint32_t accumulate) {
+                     uint32_t n_panels, float *c, uint32_t ldc, uint32_t accumulate,
+                     const void *const *ahead) {
+    (void)ahead; /* arithmetic bounds this level */
     run_shapes(f32_shapes, a, b, k, n_rows, n_panels, c, ldc, accumulate);
 }
 
