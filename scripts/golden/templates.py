@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Make tests/golden/templates/{expressions,styles}.jsonl with Python's jinja2.
+"""Make tests/golden/templates/{expressions,styles}.jsonl with Python's jinja2, and from the same
+tables the seeds of tests/fuzz/corpus/jinja (a template, a NUL, its context).
 
 Needs jinja2 3.1.6 (pip install jinja2==3.1.6). The environment is the one that `transformers` uses
 for chat templates: immutable sandbox, trim_blocks, lstrip_blocks, loop controls, the generation tag,
@@ -186,7 +187,7 @@ rows | selectattr("v", "gt", 1) | map(attribute="name") | list, rows | rejectatt
 l | select("odd") | list, l | reject("odd") | list, l | select("divisibleby", 3) | list, ls | select("in", ["a", "b"]) | list, rows | selectattr("name", "in", ["x"]) | list, rows | selectattr("q") | list, rows | selectattr("q", "defined") | list
 l | map("nope") | list
 l | select("nope") | list
-el | select("odd") | list, no | select("odd") | list, missing | map("upper") | list
+range(4) | select | list, el | select("odd") | list, no | select("odd") | list, missing | map("upper") | list
 d | dictsort, {"b": 1, "a": 2} | dictsort(by="value"), {"b": 1, "A": 2} | dictsort(true), {"b": 1, "a": 2} | dictsort(reverse=true), d | items | list
 l | tojson, d | tojson, s | tojson, u | tojson, html | tojson, mixed | tojson, 1.0 | tojson, 1e100 | tojson, no | tojson, t | tojson, (1, 2) | tojson, "\\u0001\\x7f\\n\\"" | tojson
 d | tojson(indent=2)
@@ -444,8 +445,22 @@ def styles(env):
             yield {**row, **render(env, source, context)}
 
 
+def corpus():
+    out = ROOT / "tests/fuzz/corpus/jinja"
+    out.mkdir(parents=True, exist_ok=True)
+    seeds = {f"expression{i:03}": "{{ " + e + " }}" for i, e in enumerate(EXPRESSIONS[::6])}
+    seeds |= {f"statement{i:03}": t for i, t in enumerate(STATEMENTS[::2])}
+    for name, template in seeds.items():
+        context = json.dumps(CONTEXT_USED(template), ensure_ascii=False)
+        (out / name).write_text(template + "\0" + context)
+    for path in sorted((OUT / "styles").glob("*.jinja")):
+        context = {"messages": SCENARIOS["calls"], "bos_token": "<s>", "eos_token": "</s>", **VARIANTS[3]}
+        (out / f"style_{path.stem}").write_text(path.read_text() + "\0" + json.dumps(context, ensure_ascii=False))
+
+
 def main():
     env = environment()
+    corpus()
     for name, rows in (("expressions", expressions(env)), ("styles", styles(env))):
         with open(OUT / f"{name}.jsonl", "w") as f:
             for row in rows:

@@ -7,6 +7,7 @@
 /* args without the first n positional ones. */
 static jargs drop(const jargs *args, size_t n) {
     jargs out = *args;
+    if (!n) return out; /* pos may be NULL */
     out.pos += n;
     out.n -= n;
     return out;
