@@ -1,11 +1,11 @@
 #include "rig.h"
 
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <threads.h>
 
 #include <cmocka.h>
 
@@ -101,7 +101,7 @@ void rig_turn(rig *r) {
 void rig_wait_prepared(rig *r, pgd_call *c) {
     for (int i = 0; c->with_worker; i++) {
         if (i == 2000000) fail_msg("a worker did not come back");
-        thrd_yield();
+        (void)sched_yield();
         pgd_api_loop_drain(r->loop, note_changed, r);
     }
 }

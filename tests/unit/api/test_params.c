@@ -43,6 +43,7 @@ typedef struct bad_case {
 } bad_case;
 
 static void wrong_values_get_the_exact_text_and_code(void **state) {
+    /* long for its table of cases */
     (void)state;
     static const bad_case cases[] = {
         {API_ON_CHAT, "{\"temperature\":\"1\"}", "temperature", "invalid_type",
