@@ -17,8 +17,9 @@
 
 enum {
     PGD_CPU_LANES = 16,      /* columns of a panel, floats of a vector */
-    PGD_CPU_TILE_ROWS = 6,   /* rows of a register tile */
-    PGD_CPU_TILE_PANELS = 4, /* panels of a register tile at most */
+    PGD_CPU_TILE_ROWS = 12,  /* rows of a tile at most */
+    PGD_CPU_PV_ROWS = 6,     /* rows of one call of pv at most */
+    PGD_CPU_TILE_PANELS = 4, /* panels of a tile at most */
     PGD_CPU_TILE_COLS = PGD_CPU_LANES * PGD_CPU_TILE_PANELS,
     PGD_CPU_ROW_BLOCK = 96, /* rows that share one pass over the weights */
     PGD_CPU_ATTN_ROWS = 24, /* (token, head) rows that share one pass over K and V */
@@ -76,8 +77,8 @@ typedef struct pgd_cpu_kernels {
      * from rows of x (bf16 when the weight is bf16, else f32). k_padded is k rounded up to even. */
     void (*pack_rows)(void *dst, const void *const *row, uint32_t n_rows, pgd_dtype w_type,
                       uint32_t k);
-    /* c[r][0..16 n_panels) (+)= sum over k of a[.][r] * b[.][.], k even, in order. ahead: two
-     * places of as many bytes as a panel's slice to fetch into the cache on the way, or NULL. */
+    /* c[r][0..16 n_panels) (+)= sum over k of a[.][r] * b[.][.], k even, in order. ahead: a
+     * place for each panel, as long as its slice, to fetch into the cache on the way; or NULL. */
     void (*tile[PGD_DTYPE_N])(const void *a, const void *const *b, uint32_t k, uint32_t n_rows,
                               uint32_t n_panels, float *c, uint32_t ldc, uint32_t accumulate,
                               const void *const *ahead);

@@ -1,13 +1,15 @@
 /* Tile kernel for bf16 weights on VDPBF16PS (AVX512_BF16), and the packing of rows for it.
  *
  * One instruction adds the two products of a k pair to 16 columns: a panel line of 64 bytes times a
- * broadcast pair of x. A tile is R <= 6 rows x P <= 4 panels: 24 accumulators, 4 lines of W and one
- * broadcast fill 29 of 32 registers, and hide the instruction's latency of 6 cycles. Each
- * accumulator takes its pairs in order, one at a time, whatever R and P are.
+ * broadcast pair of x. A register tile is 6 x 4 or 12 x 2 (rows x panels): 24 accumulators, lines
+ * of W and one broadcast fill up to 29 of 32 registers, and hide the instruction's latency of 6
+ * cycles. The tall one reads W half as often, so it serves whenever there are more than 6 rows.
+ * Each accumulator takes its pairs in order, one at a time, whatever the shape.
  *
  * The instruction rounds each sum to nearest even and treats denormals as zero, on every processor
  * that has it, so results do not depend on the thread's floating-point mode. */
 #include <immintrin.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "cpu_internal.h"
@@ -16,7 +18,7 @@
 #if defined(__clang__)
 #define PGD_UNROLL _Pragma("clang loop unroll(full)")
 #else
-#define PGD_UNROLL _Pragma("GCC unroll 8")
+#define PGD_UNROLL _Pragma("GCC unroll 12")
 #endif
 
 /* bf16 pairs [k / 2][n_rows] for bf16 weights; other types go on with f32 rows. */
@@ -61,13 +63,16 @@ PGD_INLINE void tile_body(const uint32_t *a, const void *const *b, uint32_t k,
     PGD_UNROLL for (uint32_t p = 0; p < n_panels; p++) {
         w0[p] = b[p];
     }
-    /* taller tiles have room for two prefetches a step; without a wish they touch what is there */
-    const unsigned char *const next0 = ahead ? ahead[0] : b[0];
-    const unsigned char *const next1 = ahead ? ahead[1] : b[0];
+    const bool fetch = n_rows > 6; /* smaller tiles are never the second of a slice */
+    const unsigned char *next[PGD_CPU_TILE_PANELS];
+    PGD_UNROLL for (uint32_t p = 0; p < n_panels; p++) {
+        next[p] = ahead ? ahead[p] : b[p];
+    }
     for (size_t i = 0; i < k / 2; i++) {
-        if (n_rows >= 3) {
-            _mm_prefetch((const char *)next0 + i * 64, _MM_HINT_T1);
-            _mm_prefetch((const char *)next1 + i * 64, _MM_HINT_T1);
+        if (fetch) {
+            PGD_UNROLL for (uint32_t p = 0; p < n_panels; p++) {
+                _mm_prefetch((const char *)next[p] + i * 64, _MM_HINT_T1);
+            }
         }
         __m512bh w[PGD_CPU_TILE_PANELS];
         PGD_UNROLL for (uint32_t p = 0; p < n_panels; p++) {
@@ -90,10 +95,10 @@ PGD_INLINE void tile_body(const uint32_t *a, const void *const *b, uint32_t k,
 /* One function per shape, so that each has its accumulators in registers. */
 #define SHAPES(X)                                                                                  \
     X(1, 1)                                                                                        \
-    X(1, 2)                                                                                        \
-    X(1, 3)                                                                                        \
-    X(1, 4) X(2, 1) X(2, 2) X(2, 3) X(2, 4) X(3, 1) X(3, 2) X(3, 3) X(3, 4) X(4, 1) X(4, 2)        \
-        X(4, 3) X(4, 4) X(5, 1) X(5, 2) X(5, 3) X(5, 4) X(6, 1) X(6, 2) X(6, 3) X(6, 4)
+    X(1, 2) X(1, 3) X(1, 4) X(2, 1) X(2, 2) X(2, 3) X(2, 4) X(3, 1) X(3, 2) X(3, 3) X(3, 4)        \
+        X(4, 1) X(4, 2) X(4, 3) X(4, 4) X(5, 1) X(5, 2) X(5, 3) X(5, 4) X(6, 1) X(6, 2) X(6, 3)    \
+            X(6, 4) X(7, 1) X(7, 2) X(8, 1) X(8, 2) X(9, 1) X(9, 2) X(10, 1) X(10, 2) X(11, 1)     \
+                X(11, 2) X(12, 1) X(12, 2)
 #define SHAPE(R, P)                                                                                \
     static void tile_##R##x##P(const uint32_t *a, const void *const *b, uint32_t k, float *c,      \
                                uint32_t ldc, uint32_t accumulate, const void *const *ahead) {      \
@@ -109,7 +114,10 @@ static const shape_fn shapes[PGD_CPU_TILE_ROWS + 1][PGD_CPU_TILE_PANELS + 1] = {
 static void tile_bf16(const void *a, const void *const *b, uint32_t k, uint32_t n_rows,
                       uint32_t n_panels, float *c, uint32_t ldc, uint32_t accumulate,
                       const void *const *ahead) {
-    shapes[n_rows][n_panels](a, b, k, c, ldc, accumulate, ahead);
+    const uint32_t most = n_rows > 6 ? 2 : 4;
+    for (uint32_t p = 0; p < n_panels; p += most)
+        shapes[n_rows][pgd_cpu_min(most, n_panels - p)](a, b + p, k, c + p * PGD_CPU_LANES, ldc,
+                                                        accumulate, ahead ? ahead + p : NULL);
 }
 
 void pgd_cpu_kernels_avx512bf16(pgd_cpu_kernels *k) {

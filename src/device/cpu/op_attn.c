@@ -19,7 +19,12 @@
 
 #include "cpu_math.h"
 
-enum { BLOCK = PGD_CPU_ATTN_BLOCK, ROWS = PGD_CPU_ATTN_ROWS, TILE = PGD_CPU_TILE_ROWS };
+enum {
+    BLOCK = PGD_CPU_ATTN_BLOCK,
+    ROWS = PGD_CPU_ATTN_ROWS,
+    TILE = PGD_CPU_TILE_ROWS,
+    PV_ROWS = PGD_CPU_PV_ROWS
+};
 
 typedef struct attn_job {
     const pgd_cpu_device *c;
@@ -124,7 +129,7 @@ static void add_values(const attn_job *j, const attn_tile *t, attn_space *s, con
     uint32_t r = 0;
     while (r < t->n) {
         uint32_t n = 1;
-        while (n < TILE && r + n < t->n && s->lo[r + n] == s->lo[r] && s->hi[r + n] == s->hi[r])
+        while (n < PV_ROWS && r + n < t->n && s->lo[r + n] == s->lo[r] && s->hi[r + n] == s->hi[r])
             n++;
         if (s->lo[r] < s->hi[r])
             j->c->k.pv(s->o + (size_t)r * dp, s->scores + r * BLOCK, s->alpha + r, v, j->a->kv_type,

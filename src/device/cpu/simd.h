@@ -15,7 +15,7 @@
 #if defined(__clang__)
 #define PGD_UNROLL _Pragma("clang loop unroll(full)")
 #else
-#define PGD_UNROLL _Pragma("GCC unroll 8")
+#define PGD_UNROLL _Pragma("GCC unroll 12")
 #endif
 
 #if defined(__AVX512F__)

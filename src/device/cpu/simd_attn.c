@@ -40,7 +40,7 @@ PGD_INLINE vf load_v(const void *p, pgd_dtype t, size_t i) {
 PGD_INLINE void pv_body(pgd_dtype t, const uint32_t n_rows, const uint32_t n_vec, float *o,
                         const float *p, const float *alpha, const void *const *v, uint32_t lo,
                         uint32_t hi, uint32_t dp, uint32_t d) {
-    vf acc[PGD_CPU_TILE_ROWS][4];
+    vf acc[PGD_CPU_PV_ROWS][4];
     PGD_UNROLL for (uint32_t r = 0; r < n_rows; r++) {
         PGD_UNROLL for (uint32_t j = 0; j < n_vec; j++) {
             acc[r][j] = vf_mul(vf_load(o + (size_t)r * dp + d + 16 * j), vf_set1(alpha[r]));
@@ -78,8 +78,8 @@ enum { MAX_ACC = 24 };
     X(t, 1, 1)                                                                                     \
     X(t, 2, 1)                                                                                     \
     X(t, 3, 1)                                                                                     \
-    X(t, 4, 1) X(t, 5, 1) X(t, 6, 1) X(t, 1, 4) X(t, 2, 4) X(t, 3, 4) X(t, 4, 4) X(t, 5, 4)        \
-        X(t, 6, 4)
+    X(t, 4, 1)                                                                                     \
+    X(t, 5, 1) X(t, 6, 1) X(t, 1, 4) X(t, 2, 4) X(t, 3, 4) X(t, 4, 4) X(t, 5, 4) X(t, 6, 4)
 #else
 enum { MAX_ACC = 6 };
 #define SHAPES(t, X) X(t, 1, 1) X(t, 2, 1) X(t, 3, 1) X(t, 4, 1) X(t, 5, 1) X(t, 6, 1) X(t, 1, 4)
@@ -91,7 +91,7 @@ SHAPES(PGD_F32, SHAPE)
 typedef void (*shape_fn)(float *, const float *, const float *, const void *const *, uint32_t,
                          uint32_t, uint32_t, uint32_t);
 #define ENTRY(t, R, N) [t][R][N] = pv_##t##_##R##x##N,
-static const shape_fn shapes[PGD_F16 + 1][PGD_CPU_TILE_ROWS + 1][5] = {
+static const shape_fn shapes[PGD_F16 + 1][PGD_CPU_PV_ROWS + 1][5] = {
     SHAPES(PGD_BF16, ENTRY) SHAPES(PGD_F16, ENTRY) SHAPES(PGD_F32, ENTRY)};
 
 static void pv(float *o, const float *p, const float *alpha, const void *const *v, pgd_dtype v_type,
