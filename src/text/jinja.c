@@ -12,11 +12,11 @@
 
 #include "pagoda/mem.h"
 
-/* A chat of 100 messages takes some 10^5 steps; 2*10^7 is about a second of work. Depth 1000 is a
- * macro that calls itself some 100 times, as those that print nested schemas do, and fits a stack
- * of 512 KiB (test_jinja runs it on one). */
+/* A chat of 100 messages takes some 10^4 steps and 0.2 ms; 10^7 is a second of work or two. Depth
+ * 1000 is a macro that calls itself some 100 times, as those that print nested schemas do, and fits
+ * a stack of 512 KiB (test_jinja runs it on one). */
 const pgd_jinja_limits pgd_jinja_limits_default = {
-    .max_steps = 20 * 1000 * 1000,
+    .max_steps = 10 * 1000 * 1000,
     .max_output_bytes = (size_t)64 << 20,
     .max_memory_bytes = (size_t)256 << 20,
     .max_depth = 1000,

@@ -50,6 +50,8 @@ jval *jgetattr(jrun *r, jval *obj, pgd_sv name) {
 }
 
 static jval *char_at(jrun *r, const jval *s, int64_t i) {
+    const bool ascii = s->as.s.chars == s->as.s.n; /* otherwise finding the place reads the text */
+    if (!ascii && !jsteps(r, s->as.s.n / 64)) return NULL;
     const size_t begin = jstr_offset(s, (size_t)i);
     size_t end = begin + 1;
     while (end < s->as.s.n && ((unsigned char)s->as.s.p[end] & 0xc0) == 0x80)
@@ -135,6 +137,7 @@ static bool slice_bounds(jrun *r, const jval *const part[3], int64_t n, int64_t 
 }
 
 static jval *slice_str(jrun *r, jval *s, int64_t first, int64_t step, int64_t count) {
+    if (!jsteps(r, s->as.s.n / 64)) return NULL;
     if (step == 1 || !count) {
         const size_t begin = jstr_offset(s, (size_t)first);
         return jstr_sub(r, s, begin, count ? jstr_offset(s, (size_t)(first + count)) : begin);

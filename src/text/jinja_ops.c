@@ -236,6 +236,7 @@ static int order(jrun *r, int op, const jval *a, const jval *b) {
     if (a->type == JV_STR && b->type == JV_STR) {
         const pgd_sv s = jsv(a), t = jsv(b); /* byte order of UTF-8 is code point order */
         const size_t n = s.n < t.n ? s.n : t.n;
+        if (!jsteps(r, n / 64)) return 2;
         const int c = n ? memcmp(s.p, t.p, n) : 0;
         if (c) return c < 0 ? -1 : 1;
         return s.n < t.n ? -1 : s.n > t.n;
@@ -293,6 +294,7 @@ bool jcontains(jrun *r, jval *item, jval *container, bool *out) {
             jfail(r, "'in <string>' requires string as left operand, not %s", jtype_name(item));
             return false;
         }
+        if (!jsteps(r, container->as.s.n / 64)) return false;
         *out = pgd_sv_find(jsv(container), jsv(item), 0) != SIZE_MAX;
         return true;
     case JV_DICT: {

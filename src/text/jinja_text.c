@@ -41,8 +41,9 @@ size_t jspace_before(const char *p, size_t n) {
 
 /* ---- making ------------------------------------------------------------------------------- */
 
+/* Counting characters reads every byte, even of a slice that copies nothing: it costs steps. */
 static jval *str_view(jrun *r, pgd_sv s, jtaint taint) {
-    jval *v = jnew(r, JV_STR);
+    jval *v = jsteps(r, s.n / 64) ? jnew(r, JV_STR) : NULL;
     if (!v) return NULL;
     v->as.s.p = s.p ? s.p : "";
     v->as.s.n = s.n;
@@ -134,8 +135,11 @@ jval *jstr_sub(jrun *r, const jval *s, size_t begin, size_t end) {
     return v;
 }
 
+static bool sb_room(jrun *r, jsb *b, size_t extra);
+
 jval *jstr_concat(jrun *r, const jval *a, const jval *b) {
     jsb out = {0};
+    if (!sb_room(r, &out, a->as.s.n + b->as.s.n)) return NULL;
     jsb_put_str(r, &out, a);
     jsb_put_str(r, &out, b);
     return jsb_done(r, &out);

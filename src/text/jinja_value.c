@@ -201,7 +201,7 @@ bool jequal(jrun *r, const jval *a, const jval *b) {
     case JV_NULL:
         return true;
     case JV_STR:
-        return pgd_sv_eq(jsv(a), jsv(b));
+        return a->as.s.n == b->as.s.n && jsteps(r, a->as.s.n / 64) && pgd_sv_eq(jsv(a), jsv(b));
     case JV_SEQ:
     case JV_DICT: {
         if (!jenter(r)) return false;

@@ -5,7 +5,7 @@
  *   options                    {trim_blocks, lstrip_blocks, keep_trailing_newline}; default: as
  *                              chat templates are compiled
  *   expected | error           the text, or a piece of the message ("" for any failure);
- *                              error_contains is the same as error
+ *                              without either, any failure will do
  *   python_jinja2              {output} or {error}, where another engine made `expected`: wins
  * strftime_now is fixed at 2025-07-10 12:00 UTC. The control spans of each result must ascend and
  * be disjoint. */
@@ -63,8 +63,7 @@ static pgd_sv wanted(const pgd_json *row, bool *is_error) {
     if (pgd_json_as_str(pgd_json_get(row, "expected"), &s)) return s;
     *is_error = true;
     s = (pgd_sv){"", 0};
-    if (!pgd_json_as_str(pgd_json_get(row, "error"), &s))
-        pgd_json_as_str(pgd_json_get(row, "error_contains"), &s);
+    pgd_json_as_str(pgd_json_get(row, "error"), &s);
     return s;
 }
 
