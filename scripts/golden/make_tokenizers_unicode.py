@@ -92,6 +92,7 @@ def main():
     print(" * from tables of several Unicode versions, some of them old; these are the answers of the")
     print(" * library itself. Read-only data, any thread. Holds no functions. */")
     print('#include "tok_unicode_tables.h"')
+    print("\n/* clang-format off */")
     for name, what, points in properties():
         rows = ranges(points)
         print("\n/* %s: %d code points. */" % (what, len(points)))

@@ -5,6 +5,8 @@
  * library itself. Read-only data, any thread. Holds no functions. */
 #include "tok_unicode_tables.h"
 
+/* clang-format off */
+
 /* Nd, Nl and No of Digits: 1924 code points. */
 const pgd_uc_range pgd_uc_numeric[] = {
     {0x30, 0x39}, {0xB2, 0xB3}, {0xB9, 0xB9}, {0xBC, 0xBE}, {0x660, 0x669}, {0x6F0, 0x6F9},

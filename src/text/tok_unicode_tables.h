@@ -1,4 +1,5 @@
-/* Generated property tables of tok_unicode.c; scripts/golden/make_tokenizers_unicode.py makes them. */
+/* Generated property tables of tok_unicode.c; scripts/golden/make_tokenizers_unicode.py makes them.
+ */
 #ifndef PGD_TEXT_TOK_UNICODE_TABLES_H
 #define PGD_TEXT_TOK_UNICODE_TABLES_H
 

@@ -30,6 +30,11 @@ static pgd_status largest_id(const pgd_json *obj, const pgd_tj_path *at, pgd_tok
         if ((size_t)id >= v->n_ids) v->n_ids = (size_t)id + 1;
         v->n_entries++;
     }
+    /* ids size arrays: a few bytes of file must not ask for gigabytes */
+    if (v->n_ids > 16 * v->n_entries + 65536) {
+        return pgd_fail(err, PGD_E_FORMAT, "%s: largest id %zu in a vocabulary of %zu tokens",
+                        at->s, v->n_ids - 1, v->n_entries);
+    }
     return PGD_OK;
 }
 

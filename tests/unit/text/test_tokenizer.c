@@ -136,6 +136,8 @@ static void damaged_files_are_refused_with_the_json_path(void **state) {
          "model.vocab[\"a\"]"},
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":99999999999},\"merges\":[]}}", PGD_E_FORMAT,
          "model.vocab[\"a\"]"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":16000000},\"merges\":[]}}", PGD_E_FORMAT,
+         "largest id 16000000"},
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a b\"]}}", PGD_E_FORMAT,
          "model.merges[0]"},
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a b c\"]}}", PGD_E_FORMAT,
