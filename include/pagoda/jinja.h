@@ -35,7 +35,10 @@ pgd_jinja_value *pgd_jinja_str(pgd_arena *a, pgd_sv s, bool trusted);
 pgd_jinja_value *pgd_jinja_list(pgd_arena *a);
 pgd_jinja_value *pgd_jinja_dict(pgd_arena *a);
 bool pgd_jinja_push(pgd_arena *a, pgd_jinja_value *list, pgd_jinja_value *v);
+/* The key is a name of the caller's own: trusted text. For keys that came from data use the second.
+ */
 bool pgd_jinja_set(pgd_arena *a, pgd_jinja_value *dict, pgd_sv key, pgd_jinja_value *v);
+bool pgd_jinja_set_untrusted(pgd_arena *a, pgd_jinja_value *dict, pgd_sv key, pgd_jinja_value *v);
 /* A parsed JSON value, all its strings untrusted. */
 pgd_jinja_value *pgd_jinja_from_json(pgd_arena *a, const pgd_json *v);
 

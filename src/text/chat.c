@@ -33,7 +33,7 @@ pgd_jinja_value *chat_context(pgd_arena *a, const pgd_chat *c, const pgd_chat_in
     bool ok = ctx && messages;
     /* First what the client names, then ours, which wins. */
     for (const pgd_json *v = pgd_json_first(in->template_kwargs); ok && v; v = pgd_json_next(v))
-        ok = pgd_jinja_set(a, ctx, pgd_sv_c(pgd_json_key(v)), pgd_jinja_from_json(a, v));
+        ok = pgd_jinja_set_untrusted(a, ctx, pgd_sv_c(pgd_json_key(v)), pgd_jinja_from_json(a, v));
     for (size_t i = 0; ok && i < c->n_tokens;
          i++) /* values are shared; renders never change them */
         ok = pgd_jinja_set(a, ctx, c->tokens[i].name, (pgd_jinja_value *)c->tokens[i].value);

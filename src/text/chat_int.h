@@ -23,7 +23,8 @@ typedef struct chat_caps {
     bool strings;             /* string content is printed */
     bool parts[CHAT_N_ROLES]; /* a list of text parts is printed as their text */
     bool developer;           /* the role has a meaning of its own */
-    bool system_in_place;     /* system messages after the first are printed where they stand */
+    bool system_in_place;     /* later system messages are printed where they stand */
+    bool developer_in_place;  /* and developer messages */
     bool arguments_object;    /* arguments of tool calls may be objects */
     bool arguments_string;    /* and strings that are no JSON */
     bool null_content;        /* tool calls show only when the content is null */

@@ -24,9 +24,10 @@ typedef struct builder {
     char *param;
     pgd_error *err;
     pgd_jinja_value *list;
-    pgd_buf system;  /* system texts that are merged to the front */
-    size_t n_system; /* how many */
+    pgd_buf system; /* texts of system and developer messages that are merged to the front */
+    chat_role merged_role;
     bool merge;
+    const pgd_json *call; /* the next call without a result, of the last assistant message */
 } builder;
 
 static pgd_status fail_at(builder *b, pgd_status code, const char *msg, const char *path, ...)
@@ -197,7 +198,9 @@ static bool copy_members(builder *b, pgd_jinja_value *out, const pgd_json *obj,
         bool skipped = pgd_json_is_null(c);
         for (size_t i = 0; skip[i] && !skipped; i++)
             skipped = strcmp(pgd_json_key(c), skip[i]) == 0;
-        if (!skipped && !set(b, out, pgd_json_key(c), pgd_jinja_from_json(b->a, c))) return false;
+        if (skipped) continue;
+        const pgd_sv key = pgd_sv_c(pgd_json_key(c));
+        if (!pgd_jinja_set_untrusted(b->a, out, key, pgd_jinja_from_json(b->a, c))) return false;
     }
     return true;
 }
@@ -285,6 +288,15 @@ static pgd_status put_reasoning(builder *b, pgd_jinja_value *msg, const pgd_json
     return ok ? PGD_OK : no_memory(b);
 }
 
+/* A tool result without tool_call_id answers the next open call. */
+static bool put_call_id(builder *b, pgd_jinja_value *msg, const pgd_json *src) {
+    const pgd_json *const call = b->call;
+    pgd_sv id;
+    if (call) b->call = pgd_json_next(call);
+    if (member(src, "tool_call_id") || !pgd_json_as_str(pgd_json_get(call, "id"), &id)) return true;
+    return set(b, msg, "tool_call_id", pgd_jinja_str(b->a, id, false));
+}
+
 static pgd_status put_message(builder *b, const pgd_json *src, size_t m, chat_role role,
                               const char *tag) {
     static const char *const skip[] = {"role",      "content", "tool_calls", "reasoning_content",
@@ -309,40 +321,51 @@ static pgd_status put_message(builder *b, const pgd_json *src, size_t m, chat_ro
         return no_memory(b);
     PGD_TRY(put_reasoning(b, msg, src, m));
     PGD_TRY(put_tool_calls(b, msg, src, m));
+    if (role == CHAT_ASSISTANT) b->call = pgd_json_first(member(src, "tool_calls"));
+    if (role == CHAT_TOOL && !put_call_id(b, msg, src)) return no_memory(b);
     if (!copy_members(b, msg, src, skip)) return no_memory(b);
     return pgd_jinja_push(b->a, b->list, msg) ? PGD_OK : no_memory(b);
 }
 
 /* ---- system messages ---------------------------------------------------------------------- */
 
-/* Whether system messages have to be merged: the template takes only one, in front, and there are
- * more or it stands elsewhere. Also checks that messages is an array of objects with roles. */
+static bool is_system(chat_role role) {
+    return role == CHAT_SYSTEM || role == CHAT_DEVELOPER;
+}
+
+/* Whether system and developer messages have to be merged: there are several or one stands later,
+ * and the template would refuse or drop it. Also checks that all messages are objects with roles.
+ */
 static pgd_status look_over(builder *b) {
-    size_t m = 0, n_system = 0, last = 0;
+    size_t m = 0, n[CHAT_N_ROLES] = {0}, last = 0;
     for (const pgd_json *c = pgd_json_first(b->in->messages); c; c = pgd_json_next(c), m++) {
         chat_role role;
         PGD_TRY(read_role(b, c, m, &role));
-        if (role != CHAT_SYSTEM) continue;
-        n_system++;
-        last = m;
+        n[role]++;
+        if (is_system(role)) last = m;
     }
-    b->merge = !b->caps->system_in_place && n_system && (n_system > 1 || last > 0);
+    const bool fine = (!n[CHAT_SYSTEM] || b->caps->system_in_place) &&
+                      (!n[CHAT_DEVELOPER] || b->caps->developer_in_place);
+    b->merge = !fine && (n[CHAT_SYSTEM] + n[CHAT_DEVELOPER] > 1 || last > 0);
+    b->merged_role = n[CHAT_SYSTEM] ? CHAT_SYSTEM : CHAT_DEVELOPER;
     return PGD_OK;
 }
 
+/* One message with the texts of all system and developer messages. */
 static pgd_status merge_systems(builder *b) {
-    size_t m = 0;
+    size_t m = 0, merged = 0;
     for (const pgd_json *c = pgd_json_first(b->in->messages); c; c = pgd_json_next(c), m++) {
         chat_role role;
         PGD_TRY(read_role(b, c, m, &role));
-        if (role != CHAT_SYSTEM) continue;
-        if (b->n_system++) pgd_buf_puts(&b->system, "\n\n");
+        if (!is_system(role)) continue;
+        if (merged++) pgd_buf_puts(&b->system, "\n\n");
         PGD_TRY(content_text(b, member(c, "content"), m, &b->system));
     }
+    const pgd_sv name = pgd_sv_c(chat_role_names[b->merged_role]);
     pgd_jinja_value *msg = pgd_jinja_dict(b->a), *content;
-    if (b->system.failed || !set(b, msg, "role", pgd_jinja_str(b->a, PGD_SV("system"), true)))
+    if (b->system.failed || !set(b, msg, "role", pgd_jinja_str(b->a, name, true)))
         return no_memory(b);
-    if (b->caps->parts[CHAT_SYSTEM] && !b->caps->strings) {
+    if (b->caps->parts[b->merged_role] && !b->caps->strings) {
         content = pgd_jinja_list(b->a);
         if (!pgd_jinja_push(b->a, content, text_part(b, pgd_buf_sv(&b->system))))
             return no_memory(b);
@@ -361,7 +384,7 @@ static pgd_status build(builder *b) {
     for (const pgd_json *c = pgd_json_first(b->in->messages); c; c = pgd_json_next(c), m++) {
         chat_role role;
         PGD_TRY(read_role(b, c, m, &role));
-        if (b->merge && role == CHAT_SYSTEM) continue;
+        if (b->merge && is_system(role)) continue;
         const bool open = b->in->continue_final_message && !pgd_json_next(c);
         PGD_TRY(put_message(b, c, m, role, open ? CHAT_CONTINUE_TAG : ""));
     }

@@ -109,6 +109,11 @@ static void probe_arguments(const pgd_chat *c, const chat_template *t, pgd_buf *
 #undef JSON_TEXT
 }
 
+static bool in_order(const pgd_buf *out) {
+    return has(out, W1) && has(out, W2) && has(out, W3) && find(out, W1) < find(out, W2) &&
+           find(out, W2) < find(out, W3);
+}
+
 static void probe_roles(const pgd_chat *c, const chat_template *t, pgd_sv source, pgd_buf *out,
                         chat_caps *caps) {
     /* A template that prints whatever role it is given does not know the role: it must name it. */
@@ -116,12 +121,13 @@ static void probe_roles(const pgd_chat *c, const chat_template *t, pgd_sv source
         pgd_sv_find(source, PGD_SV("developer"), 0) != SIZE_MAX &&
         render(c, t, "[{\"role\":\"developer\",\"content\":\"" W1 "\"}," USER "]", out) &&
         has(out, W1);
-    caps->system_in_place =
-        render(c, t,
-               "[{\"role\":\"system\",\"content\":\"" W1 "\"}," USER ",{\"role\":\"assistant\","
-               "\"content\":\"" W2 "\"},{\"role\":\"system\",\"content\":\"" W3 "\"}," USER "]",
-               out) &&
-        has(out, W1) && has(out, W2) && has(out, W3) && find(out, W3) > find(out, W2);
+#define LATER(role)                                                                                \
+    "[{\"role\":\"system\",\"content\":\"" W1 "\"}," USER ",{\"role\":\"assistant\",\"content\":"  \
+    "\"" W2 "\"},{\"role\":\"" role "\",\"content\":\"" W3 "\"}," USER "]"
+    caps->system_in_place = render(c, t, LATER("system"), out) && in_order(out);
+    caps->developer_in_place =
+        caps->developer && render(c, t, LATER("developer"), out) && in_order(out);
+#undef LATER
 }
 
 void chat_probe(const pgd_chat *c, const chat_template *t, pgd_sv source, chat_caps *out) {

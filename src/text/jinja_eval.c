@@ -184,7 +184,7 @@ static jval *eval_call(jrun *r, jscope *s, const jnode *n) {
     return jcall(r, callee, &args);
 }
 
-jval *japply_filter(jrun *r, jscope *s, const jnode *n, jval *input) {
+static jval *apply_filter(jrun *r, jscope *s, const jnode *n, jval *input) {
     jargs args;
     if (n->a &&
         !(input = n->a->kind == JE_FILTER ? japply_filter(r, s, n->a, input) : jeval(r, s, n->a)))
@@ -196,6 +196,13 @@ jval *japply_filter(jrun *r, jscope *s, const jnode *n, jval *input) {
     if (!jstep(r) || !jeval_args(r, s, n->args, &args)) return NULL;
     r->line = n->line;
     return n->filter->fn(r, input, &args);
+}
+
+jval *japply_filter(jrun *r, jscope *s, const jnode *n, jval *input) {
+    if (!jenter(r)) return NULL; /* a chain of filters is deep to the left */
+    jval *const v = apply_filter(r, s, n, input);
+    jleave(r);
+    return v;
 }
 
 static jval *eval_test(jrun *r, jscope *s, const jnode *n) {

@@ -512,23 +512,27 @@ bool pgd_jinja_push(pgd_arena *a, pgd_jinja_value *list, pgd_jinja_value *v) {
     return true;
 }
 
-bool pgd_jinja_set(pgd_arena *a, pgd_jinja_value *dict, pgd_sv key, pgd_jinja_value *v) {
+static bool ctx_set(pgd_arena *a, jval *dict, pgd_sv key, jval *v, bool trusted) {
     uint64_t h;
     if (!dict || !v) return false;
     PGD_ASSERT(dict->type == JV_DICT);
-    /* Names in a context are ours; those of from_json are not and are made there. */
-    jval *k = pgd_jinja_str(a, key, true);
+    jval *const k = pgd_jinja_str(a, key, trusted);
     return k && jhash(k, &h) && jdict_put(a, &dict->as.d, k, v, h);
+}
+
+bool pgd_jinja_set(pgd_arena *a, pgd_jinja_value *dict, pgd_sv key, pgd_jinja_value *v) {
+    return ctx_set(a, dict, key, v, true);
+}
+
+bool pgd_jinja_set_untrusted(pgd_arena *a, pgd_jinja_value *dict, pgd_sv key, pgd_jinja_value *v) {
+    return ctx_set(a, dict, key, v, false);
 }
 
 static jval *from_object(pgd_arena *a, const pgd_json *v) {
     jval *d = pgd_jinja_dict(a);
-    for (const pgd_json *c = pgd_json_first(v); d && c; c = pgd_json_next(c)) {
-        uint64_t h;
-        jval *k = pgd_jinja_str(a, pgd_sv_c(pgd_json_key(c)), false);
-        jval *item = pgd_jinja_from_json(a, c);
-        if (!k || !item || !jhash(k, &h) || !jdict_put(a, &d->as.d, k, item, h)) return NULL;
-    }
+    for (const pgd_json *c = pgd_json_first(v); d && c; c = pgd_json_next(c))
+        if (!ctx_set(a, d, pgd_sv_c(pgd_json_key(c)), pgd_jinja_from_json(a, c), false))
+            return NULL;
     return d;
 }
 

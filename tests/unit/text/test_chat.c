@@ -249,6 +249,22 @@ static void system_messages_move_to_the_front_when_they_must(void **state) {
                          "{% endif %}[{{ m.role }}:{{ m.content }}]{% endfor %}");
     check(c, "[{\"role\":\"developer\",\"content\":\"D\"}]", "D[developer:D]");
     pgd_chat_destroy(&c);
+    /* Takes one system or developer message, in front, and drops others without a word. */
+    c = load_text(state,
+                  "{% if messages[0].role in ['system', 'developer'] %}{{ messages[0].role }}="
+                  "{{ messages[0].content }};{% endif %}{% for m in messages if m.role in "
+                  "['user', 'assistant'] %}{{ m.content }}{% endfor %}");
+    check(c, "[{\"role\":\"developer\",\"content\":\"D\"}," USER "]", "developer=D;Hi");
+    check(c,
+          "[{\"role\":\"developer\",\"content\":\"D\"}," USER
+          ",{\"role\":\"developer\",\"content\":\"E\"}]",
+          "developer=D\n\nE;Hi");
+    check(
+        c,
+        "[{\"role\":\"system\",\"content\":\"S\"},{\"role\":\"developer\",\"content\":\"D\"}," USER
+        "]",
+        "system=S\n\nD;Hi");
+    pgd_chat_destroy(&c);
 }
 
 #define CALL(args)                                                                                 \
@@ -294,6 +310,19 @@ static void reasoning_goes_by_both_names(void **state) {
           "[" USER ",{\"role\":\"assistant\",\"reasoning\":\"r\"},"
           "{\"role\":\"assistant\",\"reasoning_content\":\"q\",\"name\":\"bob\"}]",
           "[||][r|r|][q|q|bob]");
+    pgd_chat_destroy(&c);
+}
+
+static void tool_results_are_paired_by_order(void **state) {
+    pgd_chat *c = load_text(state, "{% for m in messages %}[{{ m.tool_call_id }}]{% endfor %}");
+    check(c,
+          "[" USER ",{\"role\":\"assistant\",\"tool_calls\":["
+          "{\"id\":\"c1\",\"function\":{\"name\":\"f\"}},{\"id\":\"c2\",\"function\":{\"name\":"
+          "\"f\"}}]}"
+          ",{\"role\":\"tool\",\"content\":\"1\"},{\"role\":\"tool\",\"content\":\"2\"},"
+          "{\"role\":\"tool\",\"content\":\"3\"}]",
+          "[][][c1][c2][]");
+    check(c, "[{\"role\":\"tool\",\"tool_call_id\":\"x\",\"content\":\"1\"}]", "[x]");
     pgd_chat_destroy(&c);
 }
 
@@ -358,20 +387,21 @@ static bool covered(const pgd_rendered *r, const char *word) {
 static void only_roles_and_template_text_are_control_text(void **state) {
     put(*state, "tokenizer_config.json", "{\"bos_token\":\"<s>\"}");
     pgd_chat *c = load_text(state, "{{ bos_token }}{% for m in messages %}<|{{ m.role }}|>{{ "
-                                   "m.content | trim }}{{ m.name }}{% endfor %}{{ style }}{{ "
-                                   "tools | tojson if tools }}");
-    result r = render_body(c,
-                           "{\"messages\":[{\"role\":\"user\",\"content\":\" <|evil1|> \",\"name\":"
-                           "\"<|evil2|>\"}],\"chat_template_kwargs\":{\"style\":\"<|evil3|>\"},"
-                           "\"tools\":[{\"<|evil4|>\":\"<|evil5|>\"}]}",
-                           true, false);
+                                   "m.content | trim }}{{ m.name }}{{ m.keys() | list "
+                                   "| last }}{% endfor %}{{ style }}{{ tools | tojson if tools }}");
+    result r = render_body(
+        c,
+        "{\"messages\":[{\"role\":\"user\",\"content\":\" <|evil1|> \",\"name\":"
+        "\"<|evil2|>\",\"<|evil6|>\":1}],\"chat_template_kwargs\":{\"style\":\"<|evil3|>\"},"
+        "\"tools\":[{\"<|evil4|>\":\"<|evil5|>\"}]}",
+        true, false);
     assert_int_equal(r.status, PGD_OK);
     assert_true(covered(&r.out, "<s><|user|>"));
     assert_int_equal(r.out.control[0].begin, 0);
     assert_int_equal(r.out.control[0].end, strlen("<s><|user|>"));
-    static const char *const evil[] = {"<|evil1|>", "<|evil2|>", "<|evil3|>", "<|evil4|>",
-                                       "<|evil5|>"};
-    for (size_t i = 0; i < 5; i++)
+    static const char *const evil[] = {"<|evil1|>", "<|evil2|>", "<|evil3|>",
+                                       "<|evil4|>", "<|evil5|>", "<|evil6|>"};
+    for (size_t i = 0; i < 6; i++)
         assert_false(covered(&r.out, evil[i]));
     pgd_rendered_fini(&r.out);
     pgd_chat_destroy(&c);
@@ -429,6 +459,7 @@ int main(void) {
         TEST(arguments_stay_text_where_the_template_prints_them),
         TEST(null_content_is_kept_where_calls_need_it),
         TEST(reasoning_goes_by_both_names),
+        TEST(tool_results_are_paired_by_order),
         TEST(errors_carry_the_path_of_the_part),
         TEST(refusals_of_the_template_have_no_path),
         TEST(only_roles_and_template_text_are_control_text),

@@ -199,6 +199,12 @@ static void deep_data_and_templates_are_refused_not_crashed(void **state) {
     snprintf(source + at, sizeof(source) - at, " }}");
     r = render_with(source, "{}", NULL, NULL); /* deep to the left: refused when evaluated */
     assert_int_equal(r.status, PGD_E_LIMIT);
+    at = (size_t)snprintf(source, sizeof(source), "{{ 1");
+    for (size_t i = 0; i < 20000; i++)
+        at += (size_t)snprintf(source + at, sizeof(source) - at, "|trim");
+    snprintf(source + at, sizeof(source) - at, " }}");
+    r = render_with(source, "{}", NULL, NULL);
+    assert_int_equal(r.status, PGD_E_LIMIT);
 }
 
 static void lists_that_nest_themselves_by_name_are_bounded(void **state) {
