@@ -90,6 +90,9 @@ uint32_t pgd_api_active(const pgd_api *api);
 pgd_status pgd_api_loop_create(pgd_api *api, void (*wake)(void *ctx), void *ctx,
                                pgd_api_loop **out);
 void pgd_api_loop_destroy(pgd_api_loop **l);
+/* Shut-down, loop thread: block until no worker holds a call of this loop any more, so that no wake
+ * comes from a worker afterwards. Drain once more behind it to free released calls. */
+void pgd_api_loop_wait(pgd_api_loop *l);
 /* Loop thread, after a wake: bring all changed calls up to date and report each once. */
 void pgd_api_loop_drain(pgd_api_loop *l, void (*changed)(pgd_call *call, void *ctx), void *ctx);
 

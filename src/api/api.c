@@ -5,6 +5,7 @@
  * and their end; a loop's calls are touched by its thread alone, so nothing here locks. The drain
  * takes the done stack before the dirty stack (request.h says why) and frees calls only after both
  * were walked. It decides nothing about bytes: deltas.c and the wires do. */
+#include <sched.h>
 #include <string.h>
 
 #include "call.h"
@@ -158,11 +159,10 @@ pgd_status pgd_api_loop_create(pgd_api *api, void (*wake)(void *ctx), void *ctx,
     return PGD_OK;
 }
 
-void pgd_api_loop_destroy(pgd_api_loop **l) {
-    if (!l || !*l) return;
-    PGD_ASSERT(!(*l)->changed);
-    pgd_free(*l);
-    *l = NULL;
+void pgd_api_loop_wait(pgd_api_loop *l) {
+    /* acquire pairs with the release of a job's last touch; a job takes milliseconds at most */
+    while (atomic_load_explicit(&l->with_workers, memory_order_acquire))
+        (void)sched_yield();
 }
 
 /* A take-all stack hands items over newest first; calls are served oldest first. */
@@ -223,4 +223,13 @@ void pgd_api_loop_drain(pgd_api_loop *l, void (*changed)(pgd_call *call, void *c
         c->in_changed = false;
         changed(c, ctx); /* may release any call; release unlinks it */
     }
+}
+
+void pgd_api_loop_destroy(pgd_api_loop **l) {
+    if (!l || !*l) return;
+    pgd_api_loop_wait(*l);
+    pgd_api_loop_drain(*l, NULL, NULL); /* all calls are released: this frees the last of them */
+    PGD_ASSERT(!(*l)->changed);
+    pgd_free(*l);
+    *l = NULL;
 }

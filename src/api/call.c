@@ -158,8 +158,10 @@ static void run_job(pgd_job *job) {
 static void job_done(pgd_job *job) {
     pgd_call *const c = PGD_FROM_LINK(job, pgd_call, job);
     pgd_api_loop *const l = c->loop;
+    const bool wanted = atomic_load_explicit(&c->give_up, memory_order_relaxed) != API_GONE;
     pgd_stack_push(&l->prepared, &c->prepared_link); /* the loop may free c from here on */
-    l->wake(l->ctx);
+    if (wanted) l->wake(l->ctx);
+    atomic_fetch_sub_explicit(&l->with_workers, 1, memory_order_release);
 }
 
 pgd_call *pgd_api_begin(pgd_api_loop *l, const pgd_api_request *rq) {
@@ -199,6 +201,7 @@ pgd_call *pgd_api_begin(pgd_api_loop *l, const pgd_api_request *rq) {
     (void)atomic_fetch_add_explicit(&a->active, 1, memory_order_acq_rel);
     c->job = (pgd_job){.run = run_job, .done = job_done};
     c->with_worker = true;
+    (void)atomic_fetch_add_explicit(&l->with_workers, 1, memory_order_relaxed);
     pgd_workers_submit(a->workers, &c->job);
     return c;
 }
@@ -374,7 +377,7 @@ bool pgd_call_tick(pgd_call *c) {
     const uint64_t now = pgd_clock_now(&c->api->clock);
     if (c->deadline_ns && now >= c->deadline_ns) {
         /* a worker may be writing the call now: it stops early, and the answer follows */
-        atomic_store_explicit(&c->aborted, true, memory_order_relaxed);
+        atomic_store_explicit(&c->give_up, API_EXPIRED, memory_order_relaxed);
         if (c->with_worker) return false;
         expire(c);
         return true;
@@ -390,7 +393,7 @@ bool pgd_call_tick(pgd_call *c) {
 }
 
 void pgd_call_abort(pgd_call *c) {
-    atomic_store_explicit(&c->aborted, true, memory_order_relaxed);
+    atomic_store_explicit(&c->give_up, API_GONE, memory_order_relaxed);
     if (c->phase == API_ENDED) return;
     bool scheduled = c->first_token_ns != 0;
     for (uint32_t i = 0; i < c->g.n_requests && c->phase == API_RUN; i++)

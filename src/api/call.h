@@ -53,6 +53,8 @@ struct pgd_api_loop {
     pgd_sink sink;
     pgd_stack prepared; /* pgd_call.prepared_link; pushed by workers */
     pgd_call *changed;  /* doubly linked through changed_prev/next; loop thread */
+    /* Jobs that workers have not fully let go of; lowered (release) as the last touch of one. */
+    _Atomic uint32_t with_workers;
 };
 
 /* A token whose text is not yet on its way: where its text ends in the choice's text (bytes), and
@@ -116,6 +118,9 @@ typedef struct api_gen {
     pgd_buf prefix; /* stream: start of each chunk up to `"choices":[` */
 } api_gen;
 
+/* Why a worker need not go on: the answer is a timeout, or nobody waits for any. */
+typedef enum api_give_up { API_GO_ON, API_EXPIRED, API_GONE } api_give_up;
+
 typedef enum api_phase { API_PREP, API_RUN, API_ENDED } api_phase;
 
 struct pgd_call {
@@ -129,7 +134,7 @@ struct pgd_call {
     bool streaming;   /* headers fixed before the end */
     bool with_worker; /* a worker holds it: what prep fills is not ours */
     bool released, counted, backlog, in_changed;
-    _Atomic bool aborted; /* also read by the worker, to stop early */
+    _Atomic uint32_t give_up; /* api_give_up; also read by the worker, to stop early */
     pgd_job job;
     pgd_link prepared_link;
     pgd_call *changed_prev, *changed_next;

@@ -4,7 +4,7 @@
  * logs at their final size (the pages are touched only as tokens come), detokenizers, the chunk
  * prefix. Afterwards the body and its tree are dropped. Defaults: request, then the model's
  * generation_config, then the API's. Failures land in c->err; the loop answers them. Between the
- * costly parts `aborted` is looked at, so that work for clients that left ends early. */
+ * costly parts `give_up` is looked at, so that work for clients that left ends early. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -329,7 +329,7 @@ static pgd_status run(pgd_call *c, pgd_json_doc **doc) {
 
 void api_prep_run(pgd_call *c) {
     pgd_json_doc *doc = NULL;
-    if (atomic_load_explicit(&c->aborted, memory_order_relaxed))
+    if (atomic_load_explicit(&c->give_up, memory_order_relaxed))
         (void)api_fail(&c->err, PGD_E_CANCELLED, NULL, NULL, "The request was cancelled.");
     else
         (void)run(c, &doc);

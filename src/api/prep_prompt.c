@@ -166,7 +166,7 @@ static pgd_status completion_prompts(pgd_call *c, const api_fields *f) {
     char path[API_PARAM_BYTES];
     uint32_t i = 0;
     for (const pgd_json *p = first; p; p = pgd_json_next(p), i++) {
-        if (atomic_load_explicit(&c->aborted, memory_order_relaxed))
+        if (atomic_load_explicit(&c->give_up, memory_order_relaxed))
             return api_fail(&c->err, PGD_E_CANCELLED, NULL, NULL, "The request was cancelled.");
         (void)snprintf(path, sizeof path, "prompt[%u]", i);
         PGD_TRY(prompt_from(c, f, p, path, &c->g.requests[i]));

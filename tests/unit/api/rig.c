@@ -37,6 +37,7 @@ static void open_engine(rig *r, const rig_options *o) {
         .mean_len = o->mean_len,
         .fail_at_step = o->fail_at_step,
         .clock = &r->clock,
+        .realtime = o->threaded,
     };
     if (pgd_exec_open_sim(&r->sim, &r->exec, &err) != PGD_OK) fail_msg("%s", err.msg);
     const pgd_engine_options eo = {
@@ -49,12 +50,14 @@ static void open_engine(rig *r, const rig_options *o) {
         .clock = &r->clock,
     };
     if (pgd_engine_create(r->exec, &eo, &r->engine, &err) != PGD_OK) fail_msg("%s", err.msg);
+    if (o->threaded && pgd_engine_start(r->engine, &err) != PGD_OK) fail_msg("%s", err.msg);
 }
 
 void rig_open(rig *r, const rig_options *o) {
     static const char *const names[] = {"small", "org/small:alias"};
     memset(r, 0, sizeof *r);
-    r->clock = (pgd_clock){.now_ns = rig_now, .ctx = r};
+    r->clock = o->threaded ? pgd_clock_monotonic() : (pgd_clock){.now_ns = rig_now, .ctx = r};
+    r->threaded = o->threaded;
     r->turn_ns = 1000000;
     atomic_store(&r->now, 1000000000u);
     r->tok = test_tokenizer();
@@ -92,7 +95,10 @@ static void note_changed(pgd_call *call, void *ctx) {
 }
 
 void rig_turn(rig *r) {
-    if (!r->hold_engine) (void)pgd_engine_step(r->engine);
+    if (r->threaded)
+        (void)sched_yield();
+    else if (!r->hold_engine)
+        (void)pgd_engine_step(r->engine);
     pgd_api_loop_drain(r->loop, note_changed, r);
     atomic_fetch_add(&r->now, r->turn_ns);
 }
@@ -109,14 +115,14 @@ void rig_wait_prepared(rig *r, pgd_call *c) {
 void rig_wait(rig *r, pgd_call *c) {
     rig_wait_prepared(r, c);
     for (int i = 0; pgd_call_get_state(c) != PGD_CALL_DONE; i++) {
-        if (i == 100000) fail_msg("the call did not end");
+        if (i == (r->threaded ? 50000000 : 100000)) fail_msg("the call did not end");
         rig_turn(r);
     }
 }
 
 void rig_settle(rig *r) {
     pgd_engine_stats st;
-    for (int i = 0; i < 100000; i++) {
+    for (int i = 0; i < (r->threaded ? 50000000 : 100000); i++) {
         rig_turn(r);
         pgd_engine_get_stats(r->engine, &st);
         if (!st.inside) return;
@@ -126,10 +132,11 @@ void rig_settle(rig *r) {
 
 void rig_close(rig *r) {
     r->hold_engine = false;
+    pgd_api_loop_wait(r->loop); /* calls may have been released while a worker held them */
     rig_settle(r);
     rig_turn(r);
     pgd_error err = {0};
-    if (pgd_engine_check(r->engine, &err) != PGD_OK) fail_msg("%s", err.msg);
+    if (!r->threaded && pgd_engine_check(r->engine, &err) != PGD_OK) fail_msg("%s", err.msg);
     assert_int_equal(pgd_api_active(r->api), 0);
     pgd_engine_destroy(&r->engine);
     pgd_api_loop_destroy(&r->loop);

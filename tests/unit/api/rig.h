@@ -37,6 +37,7 @@ typedef struct rig_options {
     uint64_t keep_alive_ns, deadline_ns, fail_at_step;
     const pgd_generation_config *generation;
     bool enable_priority, no_chat, not_attached, trace;
+    bool threaded; /* the engine runs its own thread, on real time */
 } rig_options;
 
 typedef struct rig {
@@ -56,6 +57,7 @@ typedef struct rig {
     uint64_t turn_ns; /* the clock's move a turn; 1 ms */
     uint32_t n_changed;
     bool hold_engine; /* turns take no engine step */
+    bool threaded;
 } rig;
 
 void rig_open(rig *r, const rig_options *opt);
