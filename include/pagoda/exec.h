@@ -12,6 +12,7 @@
 #include "pagoda/model.h"
 #include "pagoda/plan.h"
 #include "pagoda/status.h"
+#include "pagoda/str.h"
 
 typedef struct pgd_exec pgd_exec;
 
@@ -50,7 +51,8 @@ typedef struct pgd_exec_options {
     uint32_t page_tokens;     /* --block-size; 0: device default */
     uint64_t kv_bytes;        /* --kv-cache-memory-bytes; 0: device default */
     uint32_t steps_in_flight; /* 1..3; 0: 2 */
-    bool dummy_weights;       /* --load-format dummy */
+    bool dummy_weights;       /* --load-format dummy: the model must have been opened so */
+    bool profile;             /* time every operation, for pgd_exec_describe */
 } pgd_exec_options;
 
 /* Load the model onto the device and start its rank thread. progress (may be NULL) is written with
@@ -58,6 +60,10 @@ typedef struct pgd_exec_options {
  * mapped). Errors name the missing op, the memory that lacked, or the limit. */
 pgd_status pgd_exec_open(const pgd_model *model, const pgd_exec_options *opt,
                          _Atomic uint32_t *progress, pgd_exec **out, pgd_error *err);
+/* Append the program of an executor of pgd_exec_open as text, one line for each operation of a layer
+ * and of the head: name, operation, types and shape, and with opt.profile calls, time and share.
+ * Thread: the engine's, with no step in flight. */
+void pgd_exec_describe(const pgd_exec *x, pgd_buf *out);
 
 /* Simulator: no model; each page remembers the tokens written to it, and the token sampled after a
  * sequence is a hash of all tokens found through its page table (so that any page shared, freed or

@@ -113,6 +113,8 @@ pgd_status pgd_model_open(const char *dir, unsigned flags, pgd_model **out, pgd_
 void pgd_model_close(pgd_model **m);
 const pgd_model_spec *pgd_model_get_spec(const pgd_model *m);
 const pgd_generation_config *pgd_model_get_generation(const pgd_model *m);
+/* Opened with PGD_MODEL_DUMMY_WEIGHTS. */
+bool pgd_model_is_dummy(const pgd_model *m);
 /* Whether this model has the slot at all (biases, q/k norms). */
 bool pgd_model_has_slot(const pgd_model *m, pgd_slot_kind kind);
 /* layer is ignored for global slots. Never fails after a successful open. */

@@ -31,9 +31,18 @@ static pgd_status apply_diffs(const program *p, const pgd_plan *plan, pgd_slots 
     return p->dev->op[PGD_OP_KV_COPY](p->dev, &args, &none);
 }
 
-static pgd_status run_ops(const program *p, uint32_t from, uint32_t to, const pgd_step_view *view) {
-    for (uint32_t i = from; i < to; i++)
-        PGD_TRY(p->op[i].fn(p->dev, &p->op[i].args, view));
+static pgd_status run_ops(program *p, uint32_t from, uint32_t to, const pgd_step_view *view) {
+    for (uint32_t i = from; i < to; i++) {
+        program_op *const o = &p->op[i];
+        if (!p->clock) {
+            PGD_TRY(o->fn(p->dev, &o->args, view));
+            continue;
+        }
+        const uint64_t start = pgd_clock_now(p->clock);
+        PGD_TRY(o->fn(p->dev, &o->args, view));
+        o->ns += pgd_clock_now(p->clock) - start;
+        o->calls++;
+    }
     return PGD_OK;
 }
 

@@ -4,15 +4,18 @@
 
 #include "devmem.h"
 #include "loader.h"
+#include "pagoda/clock.h"
 #include "pagoda/ops.h"
 #include "pagoda/plan.h"
+#include "pagoda/str.h"
 #include "slots.h"
 
 typedef struct program_op {
     pgd_op op;
     pgd_op_fn fn;
-    const char *name; /* "layer.qkv": what it computes, static */
-    int32_t layer;    /* -1: not of a layer */
+    const char *name;   /* "layer.qkv": what it computes, static */
+    int32_t layer;      /* -1: not of a layer */
+    uint64_t calls, ns; /* counted when the program has a clock */
     union {
         pgd_embed_args embed;
         pgd_norm_args norm;
@@ -56,6 +59,7 @@ typedef struct program {
     uint32_t tile_rows;
     workspace ws;
     kv_pool kv;
+    const pgd_clock *clock; /* borrowed; NULL: operations are not timed */
 } program;
 
 /* Bytes that the workspace of program_build takes. */
@@ -77,5 +81,8 @@ typedef struct step_out {
 /* Apply and run a checked plan. Allocates nothing. Returns PGD_E_DEVICE when the device failed. */
 pgd_status program_run(program *p, const pgd_plan *plan, step_buffers *step, pgd_slots *slots,
                        const step_out *out);
+
+/* The text of pgd_exec_describe. */
+void program_describe(const program *p, pgd_buf *out);
 
 #endif

@@ -107,8 +107,12 @@ static void write_info(rank_exec *r, const sizing *z) {
 
 static pgd_status open_all(rank_exec *r, pgd_error *err) {
     const pgd_model_spec *const s = pgd_model_get_spec(r->model);
+    const bool dummy = pgd_model_is_dummy(r->model);
     unsigned loader_flags = 0;
     sizing z;
+    if (dummy != r->opt.dummy_weights)
+        return pgd_fail(err, PGD_E_INVALID, "the model was opened %s weights, the executor %s them",
+                        dummy ? "without" : "with", dummy ? "wants" : "is to invent");
     PGD_TRY(r->device.open(r->device.ctx, &r->opt, &r->dev, &loader_flags, err));
     r->mem.dev = r->dev;
     PGD_TRY(sizing_decide(&r->opt, r->model, r->dev, loader_flags, &z, err));
@@ -121,6 +125,7 @@ static pgd_status open_all(rank_exec *r, pgd_error *err) {
     PGD_TRY(step_buffers_create(&r->bufs, &z.limits, &r->mem, err));
     PGD_TRY(program_build(&r->prog, s, &r->weights, &r->mem, z.limits.max_tokens, z.max_model_len,
                           err));
+    if (r->opt.profile) r->prog.clock = &r->clock;
     write_info(r, &z); /* before alloc_steps: closing needs the size of the plan buffers */
     return alloc_steps(r, &z, err);
 }
@@ -287,6 +292,12 @@ pgd_status rank_open(const pgd_model *model, const pgd_exec_options *opt, rank_d
     }
     free_exec(r);
     return s;
+}
+
+void pgd_exec_describe(const pgd_exec *x, pgd_buf *out) {
+    const rank_exec *const r = (const rank_exec *)x;
+    PGD_ASSERT(x->info == rank_info && r->n_released == r->n_submitted);
+    program_describe(&r->prog, out);
 }
 
 static pgd_status open_device(void *ctx, const pgd_exec_options *opt, pgd_device **out,

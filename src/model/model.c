@@ -117,6 +117,10 @@ const pgd_generation_config *pgd_model_get_generation(const pgd_model *m) {
     return &m->generation;
 }
 
+bool pgd_model_is_dummy(const pgd_model *m) {
+    return m->w == NULL;
+}
+
 bool pgd_model_has_slot(const pgd_model *m, pgd_slot_kind kind) {
     return slot_exists(&m->spec, kind);
 }

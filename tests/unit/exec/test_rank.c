@@ -396,7 +396,9 @@ static void dummy_weights_run_any_configuration(void **state) {
     golden_load("qwen3-tied-bf16", &g);
     (void)snprintf(path, sizeof path, "%s/tests/golden/logits/qwen3-tied-bf16", PGD_SOURCE_DIR);
     assert_int_equal(pgd_model_open(path, PGD_MODEL_DUMMY_WEIGHTS, &r.model, &err), PGD_OK);
-    const pgd_exec_options opt = small_options(256);
+    pgd_exec_options opt = small_options(256);
+    assert_int_equal(pgd_exec_open(r.model, &opt, &progress, &x, &err), PGD_E_INVALID);
+    opt.dummy_weights = true;
     if (pgd_exec_open(r.model, &opt, &progress, &x, &err) != PGD_OK) fail_msg("%s", err.msg);
     assert_int_equal(progress, 1000);
     r.x = x;
@@ -407,6 +409,28 @@ static void dummy_weights_run_any_configuration(void **state) {
     const pgd_sample_out b = prompt_sample(&r, &g, &s, NULL, 0);
     assert_int_equal(a.flags, 0);
     assert_int_equal(a.token, b.token);
+    runner_close(&r);
+    golden_free(&g);
+}
+
+static void the_program_is_described_and_timed(void **state) {
+    (void)state;
+    runner r;
+    golden g;
+    pgd_buf text = {0};
+    golden_load("qwen3-f16", &g);
+    pgd_exec_options opt = small_options(256);
+    opt.profile = true;
+    runner_open(&r, "qwen3-f16", &opt);
+    const pgd_sampling s = greedy_sampling(1);
+    assert_int_equal(prompt_sample(&r, &g, &s, NULL, 0).token, g.greedy[0]);
+    pgd_exec_describe(r.x, &text);
+    print_message("%s", text.p);
+    static const char *const expected[] = {"embed", "attn.qkv", "ffn.gate_up", "head.lm",
+                                           "f16 32 -> 192"};
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++)
+        if (!strstr(text.p, expected[i])) fail_msg("no '%s' in the description", expected[i]);
+    pgd_buf_fini(&text);
     runner_close(&r);
     golden_free(&g);
 }
@@ -424,6 +448,7 @@ int main(void) {
         cmocka_unit_test(a_missing_operation_is_an_error_at_load),
         cmocka_unit_test(every_failed_allocation_while_loading_is_reported),
         cmocka_unit_test(dummy_weights_run_any_configuration),
+        cmocka_unit_test(the_program_is_described_and_timed),
     };
     return cmocka_run_group_tests_name("exec_rank", tests, NULL, NULL);
 }
