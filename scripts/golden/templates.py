@@ -129,6 +129,8 @@ true, false, none, True, False, None
 "%(a)s-%(b)03d" % {"a": "x", "b": 7}
 "%s" % [1, 2], "%+d % d" % (1, 2), "%.3s" % "abcdef", "%c" % 65, "%e" % 12345.678, "%g" % 0.00001234, "%i" % 3.9
 "%s %s" % "one"
+"%%o|%%" % missing
+10 ** 404.0
 "%s" % (1, 2)
 "%d" % "x"
 "{} {}".format(1, "b"), "{1} {0}".format("a", "b"), "{x}-{y}".format(x=1, y=s), "{0[b]} {0[a][x][0]}".format(d), "{{}}".format()
@@ -210,7 +212,7 @@ text | indent, text | indent(2, true), text | indent(2, blank=true), text | inde
 5 | indent
 text | truncate(15), text | truncate(15, true), text | truncate(15, false, "…"), s | truncate(5, true, "", 0), "short" | truncate(10), "abcdefghij" | truncate(8, leeway=0), "a b" | truncate(3, leeway=0)
 text | wordwrap(10), "averyveryverylongword short" | wordwrap(8), "averyverylong x" | wordwrap(8, false), text | wordwrap(12, wrapstring="|")
-"well-known state-of-the-art" | wordwrap(10)
+"well-known state-of-the-art x-ray a-b-cd fo-u% 12-34 word--dash-- --x a.--b" | wordwrap(10), "aaa--bbb cc-dd" | wordwrap(5), "well-known" | wordwrap(6, break_on_hyphens=false)
 text | wordcount, "" | wordcount, "a-b c_d é" | wordcount
 html | e, html | escape, html | safe, html | forceescape, (html | e) | e, (html | safe) | e, n | e, (html | safe | upper)
 (html | safe) + "<i>", "<i>" + (html | safe), (html | e) ~ "<i>", ("<a>" | safe | trim) + "&"
@@ -251,7 +253,7 @@ s[n - 6:n], l[l | length - 1], l[l | length - 2:]
 (l | select("odd")) and true, (el | select("odd")) and "generators are true"
 {"a": {"b": 1}}.a.b, [[1, [2]]][0][1][0], "abc"[1], (1, 2)[1], {"x": s}["x"][0]
 1.0, 100.0, 1e2, 1.10, 3.0e-7, 5e-324, 1.7976931348623157e308, 123456.789e3
-10 ** 20.0, 2 ** 0.5, 7 % 2.5, -1 // 1.5, 0.5 == 1 / 2
+10 ** 20.0, 2 ** 0.5, 7 % 2.5, -1 // 1.5, -10.0 % 2.5, 0 // -9.0, -0.0 // 3, 5 % -2.5, 0.5 == 1 / 2
 9223372036854775807 * 1.0
 1 / 0
 1 % 0

@@ -30,20 +30,46 @@ static void flush(wrapper *x) {
     x->chars = 0;
 }
 
-/* End of the chunk at i: a run of white space, or a word up to a hyphen between letters. */
+static bool is_letter(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (unsigned char)c >= 0x80;
+}
+
+static bool is_word(char c) {
+    return is_letter(c) || (c >= '0' && c <= '9');
+}
+
+/* Length of a run of two or more hyphens at p[i] that stands between words, 0 otherwise. */
+static size_t dash(const char *p, size_t n, size_t i) {
+    size_t end = i;
+    if (!i || !(is_word(p[i - 1]) || (p[i - 1] && strchr("!\"'&.,?", p[i - 1])))) return 0;
+    while (end < n && p[end] == '-')
+        end++;
+    return end - i >= 2 && end < n && is_word(p[end]) ? end - i : 0;
+}
+
+/* Whether a line may end after the hyphen p[i - 1]: two letters (or letter, hyphen, letter) before
+ * it in the chunk that starts at begin, and letters behind it. The rules of Python's textwrap. */
+static bool breaks_after(const char *p, size_t n, size_t begin, size_t i) {
+    if (i < begin + 3 || p[i - 1] != '-' || !is_letter(p[i - 2])) return false;
+    const bool before =
+        is_letter(p[i - 3]) || (i >= begin + 4 && p[i - 3] == '-' && is_letter(p[i - 4]));
+    if (!before || i >= n || !is_letter(p[i])) return false;
+    return (i + 1 < n && is_letter(p[i + 1])) ||
+           (i + 2 < n && p[i + 1] == '-' && is_letter(p[i + 2]));
+}
+
+/* End of the chunk at i: a run of white space, a dash between words, or a word. */
 static size_t chunk_end(const jval *s, size_t i, bool hyphens, bool *space) {
     const char *const p = s->as.s.p;
-    const size_t n = s->as.s.n;
+    const size_t n = s->as.s.n, begin = i, run = hyphens ? dash(p, n, i) : 0;
     size_t w;
     *space = jspace_at(p + i, n - i) != 0;
+    if (run) return i + run;
     while (i < n) {
         w = jspace_at(p + i, n - i);
         if ((w != 0) != *space) break;
         i += w ? w : 1;
-        if (!*space && hyphens && p[i - 1] == '-' && i < n && i > 1) {
-            const char before = (char)(p[i - 2] | 0x20), after = (char)(p[i] | 0x20);
-            if (before >= 'a' && before <= 'z' && after >= 'a' && after <= 'z') break;
-        }
+        if (!*space && hyphens && (breaks_after(p, n, begin, i) || (i < n && dash(p, n, i)))) break;
     }
     return i;
 }

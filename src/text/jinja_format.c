@@ -157,8 +157,9 @@ jval *jpercent(jrun *r, const jval *fmt, jval *args) {
     }
     jsb_put_sub(r, &x.out, fmt, done, f.n);
     const bool tuple = args->type == JV_SEQ && args->sub == JQ_TUPLE;
-    const bool left_over =
-        tuple ? x.next < args->as.q.n : !x.next && args->type != JV_DICT && args->type != JV_SEQ;
+    const bool left_over = tuple ? x.next < args->as.q.n
+                                 : !x.next && args->type != JV_DICT && args->type != JV_SEQ &&
+                                       args->type != JV_UNDEF; /* these count as mappings */
     if (left_over) return jfail(r, "not all arguments converted during string formatting");
     return jsb_done(r, &x.out);
 }

@@ -94,21 +94,25 @@ static jval *float_op(jrun *r, int op, double a, double b) {
     case '%':
     case JOP2('/', '/'): {
         if (b == 0) return jfail(r, "float floor division by zero");
-        double m = fmod(a, b);
-        double q = (a - m) / b;
+        double m = fmod(a, b), q = (a - m) / b;
         if (m != 0 && (b < 0) != (m < 0)) {
             m += b;
             q -= 1.0;
         }
+        if (m == 0) m = copysign(0.0, b);
         if (op == '%') return jfloat(r, m);
-        double whole = floor(q);
-        if (q - whole > 0.5) whole += 1.0; /* the division above may have rounded down */
-        return jfloat(r, whole);
+        if (q == 0) return jfloat(r, copysign(0.0, a / b));
+        const double whole = floor(q);
+        return jfloat(r, q - whole > 0.5 ? whole + 1.0 : whole); /* the division rounds */
     }
-    default:
+    default: {
         if (a == 0 && b < 0) return jfail(r, "0.0 cannot be raised to a negative power");
         if (a < 0 && b != floor(b)) return jfail(r, "complex numbers are not supported");
-        return jfloat(r, pow(a, b));
+        const double p = pow(a, b);
+        if (isinf(p) && isfinite(a) && isfinite(b))
+            return jfail(r, "numerical result out of range");
+        return jfloat(r, p);
+    }
     }
 }
 

@@ -187,6 +187,12 @@ static void put_scalar(jrun *r, jsb *b, const jval *v) {
     case JV_UNDEF:
         jsb_puts(r, b, "Undefined");
         return;
+    case JV_MACRO: {
+        const pgd_sv name = v->as.macro->name;
+        n = (size_t)snprintf(text, sizeof(text), "<Macro '%.*s'>", name.n > 80 ? 80 : (int)name.n,
+                             name.p);
+        break;
+    }
     default:
         n = (size_t)snprintf(text, sizeof(text), "<%s object>", jtype_name(v));
         break;
