@@ -8,6 +8,7 @@
  *   {,n}            {0,n}
  *   X{n,m}+         one or more of X{n,m}, in PCRE2 possessive
  *   \p{Han}         the script; in PCRE2 the script extensions
+ *   [a[bc]]         union, which becomes [abc]
  *   [A&&[B]]        intersection, which becomes (?=[B])[A]
  * What has no counterpart is refused: a pattern that means something else would split text wrongly
  * without anybody noticing. Thread: the loader's. Does not check the syntax; PCRE2 does. */
@@ -118,29 +119,53 @@ static pgd_status escape(xlat *x, bool in_class) {
     return PGD_OK;
 }
 
+/* Where in a class the translation stands. */
+typedef struct class_place {
+    unsigned depth; /* nested classes around the item */
+    bool border;    /* a nested class has just begun or ended */
+} class_place;
+
+/* One item of a class at x->i. A union [a[bc]] is written flat, [abc]; hyphens beside the inner
+ * borders are escaped, since they are literal there and might make a range here. */
+static pgd_status class_item(xlat *x, class_place *at) {
+    const int c = peek(x, 0), next = peek(x, 1);
+    const bool after_border = at->border;
+    at->border = c == ']' || (c == '[' && next != ':');
+    if (c == '\\') return escape(x, true);
+    if (c == '[' && next == ':') {
+        do {
+            pgd_buf_putc(x->out, x->in.p[x->i++]);
+        } while (peek(x, 0) >= 0 && peek(x, 0) != ']');
+        if (peek(x, 0) < 0) return refuse(x, "unclosed class");
+    } else if (c == '[') {
+        if (next == '^') return refuse(x, "a negated class inside a class is not supported");
+        at->depth++;
+        x->i++;
+        return PGD_OK;
+    } else if (c == ']') {
+        at->depth--;
+        x->i++;
+        return PGD_OK;
+    } else if (c == '&' && next == '&') {
+        return refuse(x, "only [A&&[B]] intersections are supported");
+    } else if (c == '-' && (after_border || next == '[' || (at->depth > 0 && next == ']'))) {
+        pgd_buf_putc(x->out, '\\');
+    }
+    pgd_buf_putc(x->out, x->in.p[x->i++]);
+    return PGD_OK;
+}
+
 /* The class at x->i ('['), without intersections: copied with its escapes translated. */
 static pgd_status plain_class(xlat *x) {
+    class_place at = {0};
     pgd_buf_putc(x->out, x->in.p[x->i++]);
     if (peek(x, 0) == '^') pgd_buf_putc(x->out, x->in.p[x->i++]);
     if (peek(x, 0) == ']') {
         pgd_buf_puts(x->out, "\\]");
         x->i++;
     }
-    while (peek(x, 0) >= 0 && peek(x, 0) != ']') {
-        const int c = peek(x, 0);
-        if (c == '\\') {
-            PGD_TRY(escape(x, true));
-        } else if (c == '[' && peek(x, 1) == ':') {
-            do {
-                pgd_buf_putc(x->out, x->in.p[x->i++]);
-            } while (peek(x, 0) >= 0 && peek(x, 0) != ']');
-            if (peek(x, 0) < 0) return refuse(x, "unclosed class");
-            pgd_buf_putc(x->out, x->in.p[x->i++]);
-        } else if (c == '[' || (c == '&' && peek(x, 1) == '&')) {
-            return refuse(x, "nested classes are not supported");
-        } else {
-            pgd_buf_putc(x->out, x->in.p[x->i++]);
-        }
+    while (peek(x, 0) >= 0 && (peek(x, 0) != ']' || at.depth > 0)) {
+        PGD_TRY(class_item(x, &at));
     }
     if (peek(x, 0) < 0) return refuse(x, "unclosed class");
     pgd_buf_putc(x->out, x->in.p[x->i++]);
@@ -149,10 +174,15 @@ static pgd_status plain_class(xlat *x) {
 
 /* Offset of "&&[" at the top level of the class at x->i, or 0 when there is none. */
 static size_t find_intersection(const xlat *x) {
+    size_t depth = 0;
     for (size_t j = x->i + 1; j + 2 < x->in.n; j++) {
         const char c = x->in.p[j];
         if (c == '\\') {
             j++;
+        } else if (c == '[') {
+            depth++;
+        } else if (c == ']' && depth > 0) {
+            depth--;
         } else if (c == ']') {
             return 0;
         } else if (c == '&' && x->in.p[j + 1] == '&' && x->in.p[j + 2] == '[') {

@@ -60,6 +60,11 @@ static void patterns_mean_what_oniguruma_makes_of_them(void **state) {
     expect("\\p{Han}+", "\xE4\xB8\xAD\xE3\x80\x82", "0-3 "); /* script, not extensions */
     expect("\\u4e2d", "\xE4\xB8\xAD", "0-3 ");
     expect("[\\w-]+", "a-b c", "0-3 4-5 ");
+    expect("[a[b-d]e]+", "xabdeg", "1-5 "); /* union */
+    expect("[a[b-]c]+", "-ab!c", "0-3 4-5 ");
+    expect(" ?[^(\\s|[.,!?])]+", "a b.c (d)", "0-1 1-3 4-5 7-8 "); /* BLOOM's pattern */
+    expect("[a[b]-[c]]+", "a-c!b", "0-3 4-5 ");
+    expect("[[-]x]+", "-x!", "0-2 ");
     expect("x{", "x{", "0-2 ");
     expect("[]a]+", "]a", "0-2 ");
     expect("(?i:'s)", "'S '\xC5\xBF", "0-2 3-6 "); /* long s folds to s */
@@ -73,7 +78,7 @@ static void an_empty_match_behind_a_match_is_skipped(void **state) {
 }
 
 static void what_has_no_counterpart_is_refused(void **state) {
-    static const char *const bad[] = {"[\\W_]", "[a[b]]",   "[a&&b]", "(",    "[a",
+    static const char *const bad[] = {"[\\W_]", "[a[^b]]",  "[a&&b]", "(",    "[a",
                                       "a\\",    "\\p{Foo}", "\\u12",  "\\p{L"};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

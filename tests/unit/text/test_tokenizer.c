@@ -1,5 +1,6 @@
 /* The tokenizer as a whole: added tokens and control spans, questions about ids, refusals with the
  * JSON path, and behaviour when memory runs out at any allocation. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -236,6 +237,44 @@ static void every_failing_allocation_is_reported_and_leaks_nothing(void **state)
     pgd_buf_fini(&text);
 }
 
+typedef struct reader {
+    const pgd_tokenizer *tok;
+    pgd_sv text;
+    pgd_ids ids;
+    pgd_status status;
+} reader;
+
+static void *read_many_times(void *arg) {
+    reader *const r = arg;
+    for (int i = 0; i < 50 && r->status == PGD_OK; i++) {
+        r->ids.n = 0;
+        r->status = pgd_tokenizer_encode(r->tok, r->text, 0, NULL, 0, &r->ids, NULL);
+    }
+    return NULL;
+}
+
+static void threads_share_one_tokenizer(void **state) {
+    enum { N = 4 };
+    (void)state;
+    pgd_tokenizer *tok = tok_make(RICH);
+    pgd_buf text = {0};
+    rich_text(&text);
+    reader readers[N];
+    pthread_t threads[N];
+    for (int i = 0; i < N; i++) {
+        readers[i] = (reader){.tok = tok, .text = pgd_buf_sv(&text)};
+        assert_int_equal(pthread_create(&threads[i], NULL, read_many_times, &readers[i]), 0);
+    }
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_int_equal(readers[i].status, PGD_OK);
+        tok_expect(tok, pgd_buf_sv(&text), 0, NULL, 0, readers[i].ids.v, readers[i].ids.n);
+        pgd_ids_fini(&readers[i].ids);
+    }
+    pgd_buf_fini(&text);
+    pgd_tokenizer_destroy(&tok);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(added_tokens_match_anywhere_without_control_spans),
@@ -246,6 +285,7 @@ int main(void) {
         cmocka_unit_test(questions_about_ids_are_answered),
         cmocka_unit_test(decoding_refuses_ids_outside_the_vocabulary),
         cmocka_unit_test(damaged_files_are_refused_with_the_json_path),
+        cmocka_unit_test(threads_share_one_tokenizer),
         cmocka_unit_test(every_failing_allocation_is_reported_and_leaks_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
