@@ -25,14 +25,14 @@ static const char *const CHAINS[] = {
     "{\"type\":\"BPEDecoder\"}",
     "{\"type\":\"CTC\"}",
     "{\"type\":\"Metaspace\",\"replacement\":\"\xE2\x96\x81\"}",
-    "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":"
-    "\"\xE2\x96\x81\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"},"
-    "{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}]}",
-    "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Fuse\"},{\"type\":\"Replace\",\"pattern\":"
-    "{\"String\":\"aa\"},\"content\":\"-\"},{\"type\":\"Strip\",\"content\":\"a\",\"start\":2,"
-    "\"stop\":2}]}",
-    "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"ByteLevel\"},{\"type\":\"Replace\","
-    "\"pattern\":{\"Regex\":\"a+\"},\"content\":\"+\"}]}",
+    ("{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":"
+     "\"\xE2\x96\x81\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"},"
+     "{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}]}"),
+    ("{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Fuse\"},{\"type\":\"Replace\",\"pattern\":"
+     "{\"String\":\"aa\"},\"content\":\"-\"},{\"type\":\"Strip\",\"content\":\"a\",\"start\":2,"
+     "\"stop\":2}]}"),
+    ("{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"ByteLevel\"},{\"type\":\"Replace\","
+     "\"pattern\":{\"Regex\":\"a+\"},\"content\":\"+\"}]}"),
 };
 
 static pgd_tokenizer *with_decoder(const char *decoder) {
