@@ -192,8 +192,8 @@ static void drain_engine(pgd_api_loop *l) {
         pgd_request *const r = PGD_FROM_LINK(dirty, pgd_request, dirty_link);
         /* pairs with the engine's exchange(1): what it logged before is visible below */
         (void)atomic_exchange_explicit(&r->dirty, 0, memory_order_acq_rel);
-        pgd_call *const c = request_of(r)->call;
-        if (api_call_pump(c)) api_call_changed(c);
+        const api_request *const q = request_of(r);
+        if (api_call_pump(q->call, q->first_choice, r->n_choices)) api_call_changed(q->call);
         dirty = next;
     }
     for (pgd_link *k = done; k;) {
@@ -202,7 +202,7 @@ static void drain_engine(pgd_api_loop *l) {
         pgd_call *const c = q->call;
         q->inside = false;
         c->n_inside--;
-        if (api_call_pump(c)) api_call_changed(c);
+        if (api_call_pump(c, q->first_choice, q->r.n_choices)) api_call_changed(c);
         api_call_collect(c);
         k = next;
     }

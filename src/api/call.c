@@ -275,7 +275,7 @@ void api_call_prepared(pgd_call *c) {
     } else {
         submit_all(c);
     }
-    if (api_call_pump(c) || c->phase == API_ENDED) api_call_changed(c);
+    if (api_call_pump(c, 0, c->g.n_choices) || c->phase == API_ENDED) api_call_changed(c);
 }
 
 /* ---- RUN ---- */
@@ -308,13 +308,12 @@ static void end_of_all(pgd_call *c) {
 
 /* Take what the engine has logged since the last time. Returns whether anything is to be told to
  * the transport. */
-bool api_call_pump(pgd_call *c) {
+bool api_call_pump(pgd_call *c, uint32_t first, uint32_t n) {
     if (c->phase != API_RUN) return false;
     const size_t before = c->out.n;
     const bool was_streaming = c->streaming;
-    c->backlog = false;
     c->mark = before;
-    for (uint32_t i = 0; i < c->g.n_choices && c->phase == API_RUN; i++)
+    for (uint32_t i = first; i < first + n && c->phase == API_RUN; i++)
         if (c->g.choices[i].finish == PGD_FINISH_NONE) api_choice_pump(c, &c->g.choices[i]);
     if (c->phase == API_RUN && c->g.n_open == 0) end_of_all(c);
     return c->out.n != before || c->streaming != was_streaming || c->phase == API_ENDED;
@@ -366,7 +365,10 @@ pgd_buf *pgd_call_output(pgd_call *c) {
     if (!c->backlog) return &c->out;
     /* The reader takes what is there, so that tokens that waited in their log can come: at once
      * when the buffer is empty already, else when the loop reports this call again. */
-    if (c->out.n < API_COALESCE_BYTES) (void)api_call_pump(c);
+    if (c->out.n < API_COALESCE_BYTES) {
+        c->backlog = false;
+        (void)api_call_pump(c, 0, c->g.n_choices);
+    }
     api_call_changed(c);
     c->loop->wake(c->loop->ctx);
     return &c->out;

@@ -231,7 +231,8 @@ void api_call_end(pgd_call *c);
 void api_call_start_stream(pgd_call *c);
 /* Cancel what the engine still holds. */
 void api_call_cancel(pgd_call *c, pgd_cancel_reason reason);
-bool api_call_pump(pgd_call *c);
+/* Choices [first, first + n). */
+bool api_call_pump(pgd_call *c, uint32_t first, uint32_t n);
 void api_call_prepared(pgd_call *c);
 void api_call_changed(pgd_call *c);
 /* Free when nobody holds it. */

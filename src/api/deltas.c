@@ -222,7 +222,7 @@ void api_choice_pump(pgd_call *c, api_choice *ch) {
     if (!echo_first(c, ch)) return;
     while (ch->n_seen < len && ch->finish == PGD_FINISH_NONE && c->phase == API_RUN) {
         if (c->g.stream && c->out.n > API_BACKLOG_BYTES) {
-            c->backlog = true;
+            c->backlog = true; /* until pgd_call_output finds room */
             return;
         }
         begin(c);

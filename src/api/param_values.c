@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "pagoda/arena.h"
+#include "pagoda/jsonw.h"
 #include "params.h"
 
 static pgd_status fail_long(api_error *e, const char *path, size_t max, size_t got) {
@@ -252,6 +253,53 @@ pgd_status api_check_tools(const pgd_json *tools, api_error *e) {
                         "Invalid '%s': empty string.", path);
     }
     return PGD_OK;
+}
+
+static void write_flat_tool(pgd_jsonw *w, const pgd_json *tool) {
+    pgd_jsonw_obj(w);
+    pgd_jsonw_key(w, "type");
+    pgd_jsonw_cstr(w, "function");
+    pgd_jsonw_key(w, "function");
+    pgd_jsonw_obj(w);
+    for (const pgd_json *v = pgd_json_first(tool); v; v = pgd_json_next(v)) {
+        const char *const key = pgd_json_key(v);
+        if (strcmp(key, "type") == 0) continue;
+        pgd_jsonw_key(w, strcmp(key, "input_schema") == 0 ? "parameters" : key);
+        pgd_jsonw_node(w, v);
+    }
+    pgd_jsonw_end_obj(w);
+    pgd_jsonw_end_obj(w);
+}
+
+pgd_status api_nest_tools(const pgd_json *tools, pgd_json_doc **doc, const pgd_json **out,
+                          api_error *e) {
+    *out = tools;
+    bool flat = false;
+    for (const pgd_json *t = pgd_json_first(tools); t; t = pgd_json_next(t))
+        flat = flat || pgd_json_is_null(pgd_json_get(t, "function"));
+    if (!flat) return PGD_OK;
+    pgd_buf b = {0};
+    pgd_jsonw w;
+    pgd_jsonw_init(&w, &b);
+    pgd_jsonw_arr(&w);
+    for (const pgd_json *t = pgd_json_first(tools); t; t = pgd_json_next(t)) {
+        if (pgd_json_is_null(pgd_json_get(t, "function")))
+            write_flat_tool(&w, t);
+        else
+            pgd_jsonw_node(&w, t);
+    }
+    pgd_jsonw_end_arr(&w);
+    pgd_error err = {0};
+    pgd_status st =
+        b.failed ? PGD_E_NOMEM : pgd_json_parse(pgd_buf_sv(&b), &pgd_json_limits_file, doc, &err);
+    pgd_buf_fini(&b);
+    if (st == PGD_OK)
+        *out = pgd_json_root(*doc);
+    else if (st == PGD_E_NOMEM)
+        st = api_fail_nomem(e);
+    else
+        st = api_fail_from(e, &err, "invalid_value", "tools");
+    return st;
 }
 
 bool api_wants_tools(const api_fields *f) {

@@ -74,6 +74,10 @@ pgd_status api_check_served(const api_fields *f, api_error *e);
 /* messages and tools: counts and kinds that need no template. */
 pgd_status api_check_messages(const pgd_json *messages, api_error *e);
 pgd_status api_check_tools(const pgd_json *tools, api_error *e);
+/* Tools in the nested form that templates expect: *doc (owned by the caller) and its root when any
+ * tool came flat ({"type", "name", "parameters"}, or with "input_schema"), else tools itself. */
+pgd_status api_nest_tools(const pgd_json *tools, pgd_json_doc **doc, const pgd_json **out,
+                          api_error *e);
 /* Whether tools are to be shown to the model (present, not empty, tool_choice not "none"). */
 bool api_wants_tools(const api_fields *f);
 

@@ -20,7 +20,8 @@ pgd_status api_encode_text(pgd_call *c, pgd_sv text, bool add_special, const cha
     return api_fail_from(&c->err, &err, "invalid_value", param);
 }
 
-static pgd_status render(pgd_call *c, const api_fields *f, pgd_rendered *out) {
+static pgd_status render(pgd_call *c, const api_fields *f, const pgd_json *tools,
+                         pgd_rendered *out) {
     api_error *const e = &c->err;
     const bool open_last = f->continue_final.given && f->continue_final.v;
     if (open_last && f->add_generation_prompt.given && f->add_generation_prompt.v)
@@ -29,7 +30,7 @@ static pgd_status render(pgd_call *c, const api_fields *f, pgd_rendered *out) {
                         "cannot both be true.");
     const pgd_chat_input in = {
         .messages = f->messages,
-        .tools = api_wants_tools(f) ? f->tools : NULL,
+        .tools = tools,
         .documents = f->documents && pgd_json_first(f->documents) ? f->documents : NULL,
         .template_kwargs = f->template_kwargs,
         .reasoning_effort = f->reasoning_effort,
@@ -63,7 +64,10 @@ pgd_status api_encode_chat(pgd_call *c, const api_fields *f, pgd_ids *out) {
                         "This model has no chat template. Use /v1/completions, or start the "
                         "server with a template.");
     pgd_rendered r = {0};
-    pgd_status st = render(c, f, &r);
+    pgd_json_doc *nested = NULL;
+    const pgd_json *tools = NULL;
+    if (api_wants_tools(f)) PGD_TRY(api_nest_tools(f->tools, &nested, &tools, e));
+    pgd_status st = render(c, f, tools, &r);
     if (st == PGD_OK) {
         const bool special = f->add_special.given && f->add_special.v;
         pgd_error err = {0};
@@ -77,6 +81,7 @@ pgd_status api_encode_chat(pgd_call *c, const api_fields *f, pgd_ids *out) {
             drop_double_bos(c->model->tokenizer, out);
     }
     pgd_rendered_fini(&r);
+    pgd_json_free(&nested);
     return st;
 }
 

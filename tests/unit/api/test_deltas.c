@@ -91,11 +91,11 @@ static void play(const char *body, const int32_t *ids, size_t n, pgd_finish why,
         size_t group = seed ? 1 + test_rand(&seed) % 4 : 1;
         for (; group && at < n; group--)
             log_token(c, 0, ids[at++]);
-        (void)api_call_pump(c);
+        (void)api_call_pump(c, 0, c->g.n_choices);
         (void)pgd_utf8_count(c->out.p, c->out.n);
     }
     log_finish(c, 0, why, n ? ids[n - 1] : 0);
-    (void)api_call_pump(c);
+    (void)api_call_pump(c, 0, c->g.n_choices);
     assert_int_equal(pgd_call_get_state(c), PGD_CALL_DONE);
     assert_int_equal(pgd_call_http_status(c), 200);
     if (c->g.stream)
@@ -202,7 +202,7 @@ static void logprobs_come_with_the_chunk_that_holds_the_text(void **state) {
     for (size_t i = 0; i < N(ids); i++) {
         pgd_buf_clear(&c->out);
         log_token(c, 0, ids[i]);
-        (void)api_call_pump(c);
+        (void)api_call_pump(c, 0, c->g.n_choices);
         if (!want[i] && c->out.n) fail_msg("chunk %zu: %s", i, c->out.p);
         if (want[i] && (!c->out.n || !strstr(c->out.p, want[i])))
             fail_msg("chunk %zu: %s", i, c->out.n ? c->out.p : "none");
@@ -274,12 +274,12 @@ static void choices_end_apart_and_count_what_they_used(void **state) {
     pgd_call *c = open_call("{\"model\":\"m\",\"prompt\":\"a\",\"n\":2,\"stop\":\"STOP\"}");
     log_token(c, 1, HEL);
     log_token(c, 0, ST);
-    (void)api_call_pump(c);
+    (void)api_call_pump(c, 0, c->g.n_choices);
     log_token(c, 0, OP);
     log_token(c, 0, LO); /* late token of a choice that has ended */
     log_token(c, 1, LO);
     log_finish(c, 1, PGD_FINISH_LENGTH, 0);
-    (void)api_call_pump(c);
+    (void)api_call_pump(c, 0, c->g.n_choices);
     assert_int_equal(pgd_call_get_state(c), PGD_CALL_DONE);
     pgd_json_doc *doc = test_json(c->out.p, c->out.n);
     const pgd_json *const v = pgd_json_root(doc);
@@ -300,11 +300,11 @@ static void the_engines_failure_is_an_error_not_an_answer(void **state) {
     for (int streamed = 0; streamed < 2; streamed++) {
         pgd_call *c = open_call(bodies[streamed]);
         log_token(c, 0, HEL);
-        (void)api_call_pump(c);
+        (void)api_call_pump(c, 0, c->g.n_choices);
         (void)snprintf(c->g.requests[0].r.error, sizeof c->g.requests[0].r.error, "device lost");
         c->g.requests[0].r.error_code = PGD_E_DEVICE;
         log_finish(c, 0, PGD_FINISH_ERROR, 0);
-        (void)api_call_pump(c);
+        (void)api_call_pump(c, 0, c->g.n_choices);
         assert_int_equal(pgd_call_get_state(c), PGD_CALL_DONE);
         if (streamed) {
             fold f;
@@ -327,7 +327,7 @@ static void unread_output_leaves_tokens_in_their_log(void **state) {
     (void)state;
     pgd_call *c = open_call("{\"model\":\"m\",\"prompt\":\"a\",\"stream\":true}");
     log_token(c, 0, HEL);
-    (void)api_call_pump(c);
+    (void)api_call_pump(c, 0, c->g.n_choices);
     for (int i = 0; i < 7; i++)
         log_token(c, 0, HEL);
     pgd_buf filler = {0};
@@ -335,10 +335,10 @@ static void unread_output_leaves_tokens_in_their_log(void **state) {
         pgd_buf_puts(&filler, ": 345678901234\n\n");
     pgd_buf_putsv(&c->out, pgd_buf_sv(&filler)); /* a reader that stands still */
     const size_t before = c->out.n;
-    (void)api_call_pump(c);
+    (void)api_call_pump(c, 0, c->g.n_choices);
     assert_int_equal(c->out.n, before);
     log_finish(c, 0, PGD_FINISH_LENGTH, 0);
-    (void)api_call_pump(c);
+    (void)api_call_pump(c, 0, c->g.n_choices);
     assert_int_equal(pgd_call_get_state(c), PGD_CALL_STREAMING);
     pgd_buf_clear(pgd_call_output(c)); /* it reads: what waited comes at the next look */
     fold f;

@@ -102,6 +102,11 @@ static void tools_are_rendered_unless_the_choice_is_none(void **state) {
              "\"function\",\"function\":{\"name\":\"f\"}}],\"tool_choice\":\"none\"",
              &without);
     assert_true(with.n > without.n);
+    pgd_buf flat; /* as other protocols spell it: nested before the template sees it */
+    chat_ids("\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":[{\"name\":\"f\"}]",
+             &flat);
+    assert_string_equal(flat.p, with.p);
+    pgd_buf_fini(&flat);
     assert_string_equal(without.p, "[266," USER "97,268,10," OPEN_ASSISTANT);
     pgd_buf_fini(&with);
     pgd_buf_fini(&without);
