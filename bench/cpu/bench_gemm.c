@@ -154,7 +154,7 @@ int main(int argc, char **argv) {
     bench b = {.seconds = 4.0};
     pgd_cpu_options opt = {.n_threads = 2, .isa = -1};
     pgd_error err = {0};
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc; i += 2) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
         if (!strcmp(argv[i], "--isa")) {
             pgd_isa isa;
@@ -167,7 +167,6 @@ int main(int argc, char **argv) {
         } else {
             die("usage: bench_gemm [--isa NAME] [--threads N] [--seconds S]");
         }
-        i++;
     }
     if (pgd_device_open_cpu(&opt, &b.d, &err) != PGD_OK) die(err.msg);
     printf("%s; best round of each within %.0f s\n", b.d->info.name, b.seconds);

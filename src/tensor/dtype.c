@@ -109,6 +109,12 @@ void pgd_convert(void *dst, pgd_dtype dst_type, const void *src, pgd_dtype src_t
         if (n) memcpy(dst, src, n * pgd_dtype_bytes(src_type));
         return;
     }
+    if (src_type == PGD_BF16 && dst_type == PGD_F32) { /* every token's embedding takes this way */
+        const uint16_t *const from = src;
+        for (size_t i = 0; i < n; i++)
+            ((float *)dst)[i] = pgd_bf16_to_f32(from[i]);
+        return;
+    }
     for (size_t i = 0; i < n; i++)
         store(dst, dst_type, i, load(src, src_type, i));
 }

@@ -71,6 +71,7 @@ typedef struct pgd_cpu_noise {
 } pgd_cpu_noise;
 
 typedef struct pgd_cpu_kernels {
+    uint32_t tile_rows; /* rows that the level likes in a tile, at most TILE_ROWS */
     /* Bytes that one element of k takes in packed rows, by weight type. */
     uint32_t a_bytes[PGD_DTYPE_N];
     /* dst [k_padded][n_rows] (f32) or [k_padded / 2][n_rows][2] (bf16 pairs, when a_bytes is 2)

@@ -56,28 +56,34 @@ static float source_value(const pgd_tensor *t, const void *row, uint32_t col) {
     }
 }
 
-/* One column of a panel: element k of lane goes to [k / 2][lane][k % 2] or [k][lane]. */
+/* Place of element k of a lane, in elements. */
+static size_t place(pgd_dtype t, uint32_t lane, uint32_t k) {
+    if (t == PGD_BF16) return (size_t)(k >> 1) * 2 * PGD_CPU_LANES + 2 * lane + (k & 1);
+    return (size_t)k * PGD_CPU_LANES + lane;
+}
+
+/* One column of a panel; equal types are copied, bit for bit. */
 static void pack_lane(const pack_job *j, void *panel, uint32_t lane, uint32_t part, uint64_t row) {
     const pgd_tensor *t = &j->parts[part];
     const void *src = t->data ? pgd_cpu_row(t, row) : NULL;
     const uint32_t k = j->w->k;
     const pgd_dtype to = j->w->dtype;
     uint16_t *const h = panel;
-    if (src && t->dtype == PGD_BF16 && to == PGD_BF16) {
-        const uint16_t *const s = src;
+    float *const f = panel;
+    if (src && t->dtype == to && to == PGD_F32)
         for (uint32_t i = 0; i < k; i++)
-            h[(i >> 1) * 2 * PGD_CPU_LANES + 2 * lane + (i & 1)] = s[i];
-        return;
-    }
-    for (uint32_t i = 0; i < k; i++) {
-        const float v = src ? source_value(t, src, i) : dummy_value(j, part, row, i);
-        if (to == PGD_BF16)
-            h[(i >> 1) * 2 * PGD_CPU_LANES + 2 * lane + (i & 1)] = pgd_f32_to_bf16(v);
-        else if (to == PGD_F16)
-            h[i * PGD_CPU_LANES + lane] = pgd_f32_to_f16(v);
-        else
-            ((float *)panel)[i * PGD_CPU_LANES + lane] = v;
-    }
+            f[place(to, lane, i)] = ((const float *)src)[i];
+    else if (src && t->dtype == to)
+        for (uint32_t i = 0; i < k; i++)
+            h[place(to, lane, i)] = ((const uint16_t *)src)[i];
+    else
+        for (uint32_t i = 0; i < k; i++) {
+            const float v = src ? source_value(t, src, i) : dummy_value(j, part, row, i);
+            if (to == PGD_F32)
+                f[place(to, lane, i)] = v;
+            else
+                h[place(to, lane, i)] = to == PGD_BF16 ? pgd_f32_to_bf16(v) : pgd_f32_to_f16(v);
+        }
 }
 
 static void pack_panels(void *arg, uint64_t begin, uint64_t end, uint32_t thread) {

@@ -3,8 +3,8 @@
  * changes with the number of rows is only which elements are computed near each other:
  *
  *   rows are cut into even blocks of at most ROW_BLOCK; a block's rows are packed once per thread;
- *   a group of 4 panels (64 outputs) x KC of k stays in the L2 cache while all tiles of 12 rows of
- *   the block pass over it; partial sums wait in f32 between the KC slices, which is exact.
+ *   a group of 4 panels (64 outputs) x KC of k stays in the L2 cache while all tiles (6 or 12 rows)
+ * of the block pass over it; partial sums wait in f32 between the KC slices, which is exact.
  *
  * Threads share (row block, panel group) units. Weights are therefore read from memory once per row
  * block, and exactly once for up to ROW_BLOCK rows. */
@@ -38,7 +38,7 @@ static uint32_t tile_start(const row_block *b, uint32_t t) {
 static row_block block_at(const linear_job *j, uint32_t index) {
     row_block b = {.first = (uint32_t)((uint64_t)index * j->n_rows / j->n_blocks)};
     b.n = (uint32_t)((uint64_t)(index + 1) * j->n_rows / j->n_blocks) - b.first;
-    b.n_tiles = (b.n + PGD_CPU_TILE_ROWS - 1) / PGD_CPU_TILE_ROWS;
+    b.n_tiles = (b.n + j->c->k.tile_rows - 1) / j->c->k.tile_rows;
     return b;
 }
 
@@ -236,6 +236,7 @@ static void epilogue(const pgd_cpu_epi *e, const float *c, uint32_t col, uint32_
 
 void pgd_cpu_kernels_linear(pgd_cpu_kernels *k) {
     k->a_bytes[PGD_BF16] = k->a_bytes[PGD_F16] = k->a_bytes[PGD_F32] = 4;
+    k->tile_rows = 6;
     k->pack_rows = pack_rows;
     k->tile[PGD_BF16] = tile_bf16;
     k->tile[PGD_F16] = tile_f16;

@@ -79,10 +79,12 @@ PGD_INLINE void tile_body(pgd_dtype t, const float *a, size_t stride, const void
 #if defined(__AVX512F__)
 #define SHAPES(t, X)                                                                               \
     X(t, 1, 1)                                                                                     \
-    X(t, 1, 2) X(t, 1, 4) X(t, 2, 1) X(t, 2, 2) X(t, 2, 4) X(t, 3, 1) X(t, 3, 2) X(t, 3, 4)        \
-        X(t, 4, 1) X(t, 4, 2) X(t, 4, 4) X(t, 5, 1) X(t, 5, 2) X(t, 5, 4) X(t, 6, 1) X(t, 6, 2)    \
-            X(t, 6, 4) X(t, 7, 1) X(t, 7, 2) X(t, 8, 1) X(t, 8, 2) X(t, 9, 1) X(t, 9, 2)           \
-                X(t, 10, 1) X(t, 10, 2) X(t, 11, 1) X(t, 11, 2) X(t, 12, 1) X(t, 12, 2)
+    X(t, 1, 2)                                                                                     \
+    X(t, 1, 4)                                                                                     \
+    X(t, 2, 1) X(t, 2, 2) X(t, 2, 4) X(t, 3, 1) X(t, 3, 2) X(t, 3, 4) X(t, 4, 1) X(t, 4, 2)        \
+        X(t, 4, 4) X(t, 5, 1) X(t, 5, 2) X(t, 5, 4) X(t, 6, 1) X(t, 6, 2) X(t, 6, 4) X(t, 7, 1)    \
+            X(t, 7, 2) X(t, 8, 1) X(t, 8, 2) X(t, 9, 1) X(t, 9, 2) X(t, 10, 1) X(t, 10, 2)         \
+                X(t, 11, 1) X(t, 11, 2) X(t, 12, 1) X(t, 12, 2)
 #else
 #define SHAPES(t, X)                                                                               \
     X(t, 1, 1)                                                                                     \
@@ -140,6 +142,7 @@ static void tile_f32(const void *a, const void *const *b, uint32_t k, uint32_t n
 
 void PGD_LEVEL(simd_gemm)(pgd_cpu_kernels *k) {
     k->a_bytes[PGD_BF16] = k->a_bytes[PGD_F16] = k->a_bytes[PGD_F32] = sizeof(float);
+    k->tile_rows = MAX_ROWS;
     k->pack_rows = pack_rows;
     k->tile[PGD_BF16] = tile_bf16;
     k->tile[PGD_F16] = tile_f16;
