@@ -133,27 +133,40 @@ static size_t read_spans(const pgd_json *list, pgd_span spans[MAX_SPANS]) {
     return n;
 }
 
-static void check_encode(one *o, const pgd_tokenizer *tok, const pgd_json *c, pgd_sv text,
-                         const pgd_ids *want) {
-    bool special = false, plain = false;
-    pgd_span spans[MAX_SPANS];
+static void encode_and_compare(one *o, const pgd_tokenizer *tok, pgd_sv text, unsigned flags,
+                               const pgd_span *spans, size_t n_spans, const pgd_ids *want) {
     pgd_ids got = {0};
     pgd_error err = {0};
-    (void)pgd_json_as_bool(pgd_json_get(c, "add_special_tokens"), &special);
-    (void)pgd_json_as_bool(pgd_json_get(c, "plain"), &plain);
-    const pgd_json *const control = pgd_json_get(c, "control");
-    const size_t n_spans = read_spans(control, spans);
-    const unsigned flags = (special ? PGD_ENCODE_ADD_SPECIAL : 0u) |
-                           (plain || control != NULL ? PGD_ENCODE_CONTROL_SPANS : 0u);
-    pgd_buf real = {0};
-    swap_text(text, pgd_sv_c(NUL_FORM), PGD_SV("\0"), &real);
-    if (pgd_tokenizer_encode(tok, pgd_buf_sv(&real), flags, spans, n_spans, &got, &err) != PGD_OK) {
+    if (pgd_tokenizer_encode(tok, text, flags, spans, n_spans, &got, &err) != PGD_OK) {
         complain(o, err.msg);
     } else {
         compare_ids(o, &got, want);
     }
-    pgd_buf_fini(&real);
     pgd_ids_fini(&got);
+}
+
+static void check_encode(one *o, const pgd_tokenizer *tok, const pgd_json *c, pgd_sv text,
+                         const pgd_ids *want) {
+    bool special = false, plain = false;
+    pgd_span spans[MAX_SPANS];
+    pgd_buf real = {0};
+    swap_text(text, pgd_sv_c(NUL_FORM), PGD_SV("\0"), &real);
+    (void)pgd_json_as_bool(pgd_json_get(c, "add_special_tokens"), &special);
+    (void)pgd_json_as_bool(pgd_json_get(c, "plain"), &plain);
+    const pgd_json *const control = pgd_json_get(c, "control");
+    const size_t n_spans = read_spans(control, spans);
+    const unsigned flags = special ? PGD_ENCODE_ADD_SPECIAL : 0u;
+    if (plain || control != NULL) {
+        encode_and_compare(o, tok, pgd_buf_sv(&real), flags | PGD_ENCODE_CONTROL_SPANS, spans,
+                           n_spans, want);
+    } else {
+        /* without spans, and with one span over everything */
+        const pgd_span all = {0, real.n};
+        encode_and_compare(o, tok, pgd_buf_sv(&real), flags, NULL, 0, want);
+        encode_and_compare(o, tok, pgd_buf_sv(&real), flags | PGD_ENCODE_CONTROL_SPANS, &all, 1,
+                           want);
+    }
+    pgd_buf_fini(&real);
 }
 
 static void run_case(one *o, const pgd_tokenizer *tok, const pgd_json *c) {

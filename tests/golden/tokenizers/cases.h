@@ -12,12 +12,16 @@ typedef struct case_counts {
 } case_counts;
 
 /* Run every line of the file at path. A mismatch is printed with file and line and counted. Fields:
- *   text, ids, add_special_tokens    encoding must give exactly ids (without text: decode only)
- *   plain (optional, true)           added tokens are ordinary text
- *   control (optional)               [[begin, end], ...] byte spans in which added tokens match
- *   decoded (optional)               decoding ids, special tokens kept, must give this
- *   decoded_skip (optional)          the same with special tokens left out
- * Whatever is decoded is also decoded one id at a time. Cases with text_pair are skipped. */
+ *
+ *   text, ids           encoding must give exactly ids, also with one control span over everything
+ *   add_special_tokens  run the post-processor
+ *   plain               true: added tokens are ordinary text
+ *   control             [[begin, end], ...]: byte spans in which alone added tokens match
+ *   decoded             decoding ids, special tokens kept, must give this
+ *   decoded_skip        the same with special tokens left out
+ *
+ * All but ids are optional; without text only decoding is checked. Whatever is decoded is also
+ * decoded one id at a time. Cases with text_pair are skipped. */
 void run_cases(const pgd_tokenizer *tok, const char *path, case_counts *counts);
 
 #endif
