@@ -21,8 +21,8 @@ static void count_bypass(pgd_engine *e, const pgd_seq *s) {
 static void share_pages(pgd_engine *e, const sched_choice *c) {
     pgd_seq *s = c->seq;
     if (c->n_tree_pages) {
-        const uint32_t n = pgd_radix_match(e->tree, s->job->req->cache_ns, seq_toks(s),
-                                           c->n_tree_pages, s->pages, &s->node);
+        const uint32_t n = pgd_radix_match(e->tree, s->req->cache_ns, seq_toks(s), c->n_tree_pages,
+                                           s->pages, &s->node);
         PGD_ASSERT(n == c->n_tree_pages);
     }
     s->n_tree = s->n_pages = c->n_tree_pages;

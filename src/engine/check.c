@@ -19,12 +19,12 @@ typedef struct tally {
 static pgd_status wrong(const pgd_seq *s, const char *what, uint64_t a, uint64_t b,
                         pgd_error *err) {
     return pgd_fail(err, PGD_E_INTERNAL, "request %llu choice %u, state %u: %s (%llu, %llu)",
-                    (unsigned long long)s->job->req->id, s->choice, s->state, what,
+                    (unsigned long long)s->req->id, s->choice, s->state, what,
                     (unsigned long long)a, (unsigned long long)b);
 }
 
 static pgd_status check_counts(const pgd_engine *e, const pgd_seq *s, pgd_error *err) {
-    const pgd_toklog *log = &s->job->req->out[s->choice];
+    const pgd_toklog *log = s->log;
     const uint32_t len = atomic_load_explicit(&log->len, memory_order_relaxed);
     const bool ended = atomic_load_explicit(&log->finish, memory_order_relaxed) != PGD_FINISH_NONE;
     if (s->n_known != s->n_prompt + len) return wrong(s, "tokens known", s->n_known, len, err);

@@ -84,10 +84,10 @@ void eng_seq_done(pgd_engine *e, pgd_seq *s) {
 
 void eng_finish_seq(pgd_engine *e, pgd_seq *s, pgd_finish why) {
     const seq_state was = (seq_state)s->state;
-    pgd_request *r = s->job->req;
+    pgd_request *r = s->req;
     PGD_ASSERT(was != SEQ_DRAINING && was != SEQ_DONE);
     /* Pairs with the reader's acquire: every token of this choice was stored before. */
-    atomic_store_explicit(&r->out[s->choice].finish, (uint32_t)why, memory_order_release);
+    atomic_store_explicit(&s->log->finish, (uint32_t)why, memory_order_release);
     eng_touch(e, r);
     pgd_metric_add(e->m.success[why], s->choice == 0);
     seq_transition(s, SEQ_EV_FINISH);

@@ -23,7 +23,7 @@ static bool is_dirty(const pgd_seq *s) {
 }
 
 static void write_init(writer *w, uint32_t off, const pgd_seq *s) {
-    const pgd_request *r = s->job->req;
+    const pgd_request *r = s->req;
     pgd_plan_init *in = (pgd_plan_init *)(void *)(w->base + off);
     memset(in, 0, sizeof *in);
     in->slot = s->slot;
@@ -35,7 +35,7 @@ static void write_init(writer *w, uint32_t off, const pgd_seq *s) {
         in->off_history = reserve(w, s->n_known * sizeof(int32_t));
         int32_t *h = (int32_t *)(void *)(w->base + in->off_history);
         memcpy(h, r->prompt, s->n_prompt * sizeof *h);
-        memcpy(h + s->n_prompt, r->out[s->choice].token, (s->n_known - s->n_prompt) * sizeof *h);
+        memcpy(h + s->n_prompt, s->log->token, (s->n_known - s->n_prompt) * sizeof *h);
     }
     if (r->n_bias) {
         in->n_bias = r->n_bias;

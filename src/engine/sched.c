@@ -124,7 +124,7 @@ static void run_one(pass *p, uint32_t i) {
             n_new = pages_for(p, start + rows) - min_u32(s->n_pages, pages_for(p, start + rows));
     }
     const uint32_t n_diff = n_new + (s->tab_hi > s->tab_lo ? s->n_pages - s->tab_lo : 0);
-    if (rows && !take_bytes(p, choice_bytes(s->job->req, rows, n_diff, 0, 0))) rows = n_new = 0;
+    if (rows && !take_bytes(p, choice_bytes(s->req, rows, n_diff, 0, 0))) rows = n_new = 0;
     const uint32_t have = s->n_pages + n_new, all = pages_for(p, goal);
     p->promised += all > have ? all - have : 0;
     if (!rows) return;
@@ -143,7 +143,7 @@ static void probe(const pass *p, sched_choice *c, uint32_t *n_idle) {
     *n_idle = 0;
     if (seq_scoring(s)) return;
     if (p->in->tree) /* one token is left to compute: its logits are wanted */
-        c->n_tree_pages = pgd_radix_peek(p->in->tree, s->job->req->cache_ns, seq_toks(s),
+        c->n_tree_pages = pgd_radix_peek(p->in->tree, s->req->cache_ns, seq_toks(s),
                                          (s->n_known - 1) / size, n_idle);
     c->n_shared = c->n_tree_pages;
     c->start = c->n_tree_pages * size;
@@ -171,7 +171,7 @@ static bool try_admit(pass *p, pgd_seq *s) {
     c.rows = min_u32(goal - c.start, p->budget);
     c.n_new_pages = pages_for(p, c.start + c.rows) - c.n_shared;
     const uint32_t n_table = c.n_shared + c.n_new_pages;
-    if (!take_bytes(p, choice_bytes(s->job->req, c.rows, n_table, 1, s->n_known))) return false;
+    if (!take_bytes(p, choice_bytes(s->req, c.rows, n_table, 1, s->n_known))) return false;
     p->avail -= c.n_new_pages + n_idle;
     p->promised += all - c.n_new_pages;
     p->budget -= c.rows;
@@ -187,7 +187,7 @@ static uint32_t cached_pages(const pass *p, pgd_seq *s) {
     if (s->peek_version != version) {
         uint32_t n_idle;
         s->peek_version = version;
-        s->peek_pages = pgd_radix_peek(p->in->tree, s->job->req->cache_ns, seq_toks(s),
+        s->peek_pages = pgd_radix_peek(p->in->tree, s->req->cache_ns, seq_toks(s),
                                        (s->n_known - 1) / p->in->page_tokens, &n_idle);
     }
     return s->peek_pages;

@@ -33,7 +33,7 @@ void seq_transition(pgd_seq *s, seq_event ev) {
 }
 
 bool seq_scoring(const pgd_seq *s) {
-    const pgd_request *r = s->job->req;
+    const pgd_request *r = s->req;
     return s->choice == 0 && r->score_prompt &&
            atomic_load_explicit(&r->scores->len, memory_order_relaxed) + 1 < s->n_prompt;
 }

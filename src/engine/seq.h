@@ -35,9 +35,11 @@ typedef struct pgd_job pgd_job;
 
 typedef struct pgd_seq {
     pgd_job *job;
-    uint64_t order;  /* age: unique, earlier is smaller */
-    uint64_t fence;  /* last submitted step that touches its slot or pages */
-    uint32_t *pages; /* row of the slot's page table; valid while it has a slot */
+    pgd_request *req; /* the job's */
+    pgd_toklog *log;  /* its output in it */
+    uint64_t order;   /* age: unique, earlier is smaller */
+    uint64_t fence;   /* last submitted step that touches its slot or pages */
+    uint32_t *pages;  /* row of the slot's page table; valid while it has a slot */
     int32_t priority;
     uint8_t state;
     uint32_t choice, slot;
@@ -106,14 +108,12 @@ static inline bool seq_has_slot(const pgd_seq *s) {
 }
 
 static inline pgd_toks seq_toks(const pgd_seq *s) {
-    const pgd_request *r = s->job->req;
-    return (pgd_toks){.head = r->prompt, .n_head = r->n_prompt, .tail = r->out[s->choice].token};
+    return (pgd_toks){.head = s->req->prompt, .n_head = s->n_prompt, .tail = s->log->token};
 }
 
 /* Token at a position below n_known. */
 static inline int32_t seq_token(const pgd_seq *s, uint32_t pos) {
-    const pgd_request *r = s->job->req;
-    return pos < s->n_prompt ? r->prompt[pos] : r->out[s->choice].token[pos - s->n_prompt];
+    return pos < s->n_prompt ? s->req->prompt[pos] : s->log->token[pos - s->n_prompt];
 }
 
 /* Prompt positions are still to be scored: every row counts, so nothing may come from a cache. */

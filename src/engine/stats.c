@@ -120,7 +120,7 @@ void eng_observe_admitted(pgd_engine *e, const pgd_job *job, uint32_t n_cached) 
 }
 
 void eng_observe_token(pgd_engine *e, pgd_seq *s) {
-    pgd_request *r = s->job->req;
+    pgd_request *r = s->req;
     if (s->last_token_ns) {
         pgd_metric_observe(e->m.itl, seconds(s->last_token_ns, e->now_ns));
     } else if (atomic_load_explicit(&r->first_token_ns, memory_order_relaxed) == 0) {

@@ -87,6 +87,8 @@ static pgd_job *make_job(const pgd_engine *e, pgd_request *r) {
     job->n_seqs = r->n_choices;
     for (uint32_t i = 0; i < r->n_choices; i++)
         job->seq[i] = (pgd_seq){.job = job,
+                                .req = r,
+                                .log = &r->out[i],
                                 .choice = i,
                                 .priority = r->priority,
                                 .state = i ? SEQ_PARKED : SEQ_WAITING,
