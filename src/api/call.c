@@ -206,14 +206,19 @@ pgd_call *pgd_api_begin(pgd_api_loop *l, const pgd_api_request *rq) {
     return c;
 }
 
+/* Whether the engine has begun with any of it. False in PREP, when a worker owns the requests. */
+static bool was_scheduled(const pgd_call *c) {
+    if (c->phase != API_RUN) return false;
+    for (uint32_t i = 0; i < c->g.n_requests; i++)
+        if (atomic_load_explicit(&c->g.requests[i].r.scheduled_ns, memory_order_relaxed))
+            return true;
+    return false;
+}
+
 /* The deadline has passed. Not while a worker holds the call. */
 static void expire(pgd_call *c) {
-    bool scheduled = false;
-    for (uint32_t i = 0; i < c->g.n_requests && c->phase == API_RUN; i++)
-        scheduled = scheduled || atomic_load_explicit(&c->g.requests[i].r.scheduled_ns,
-                                                      memory_order_relaxed) != 0;
     api_error e = {0};
-    if (scheduled) {
+    if (was_scheduled(c)) {
         pgd_metric_add(c->api->m.timeouts, 1);
         (void)api_fail(&e, PGD_E_TIMEOUT, "timeout", NULL,
                        "The request did not finish within its deadline.");
@@ -397,12 +402,8 @@ bool pgd_call_tick(pgd_call *c) {
 void pgd_call_abort(pgd_call *c) {
     atomic_store_explicit(&c->give_up, API_GONE, memory_order_relaxed);
     if (c->phase == API_ENDED) return;
-    bool scheduled = c->first_token_ns != 0;
-    for (uint32_t i = 0; i < c->g.n_requests && c->phase == API_RUN; i++)
-        scheduled = scheduled || atomic_load_explicit(&c->g.requests[i].r.scheduled_ns,
-                                                      memory_order_relaxed) != 0;
     pgd_metric_add(c->phase == API_PREP ? c->api->m.gone_prep
-                   : scheduled          ? c->api->m.gone_running
+                   : was_scheduled(c)   ? c->api->m.gone_running
                                         : c->api->m.gone_queued,
                    1);
     if (c->phase == API_RUN) api_call_cancel(c, PGD_CANCEL_CLIENT);
