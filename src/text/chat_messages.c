@@ -191,35 +191,44 @@ static pgd_jinja_value *arguments_value(builder *b, const pgd_json *args) {
     return set(b, v, "raw", pgd_jinja_str(b->a, s, false)) ? v : NULL;
 }
 
-/* Copy the members of obj except those named in skip (ended by NULL) and nulls. */
+static bool listed(const char *const *names, const char *key) {
+    for (; *names; names++)
+        if (strcmp(*names, key) == 0) return true;
+    return false;
+}
+
+/* Copy the members of obj in their order, since templates may print whole objects. Those named in
+ * `ours` only get their place here and are set later; nulls and empty tool_calls count as absent.
+ */
 static bool copy_members(builder *b, pgd_jinja_value *out, const pgd_json *obj,
-                         const char *const *skip) {
+                         const char *const *ours) {
     for (const pgd_json *c = pgd_json_first(obj); c; c = pgd_json_next(c)) {
-        bool skipped = pgd_json_is_null(c);
-        for (size_t i = 0; skip[i] && !skipped; i++)
-            skipped = strcmp(pgd_json_key(c), skip[i]) == 0;
-        if (skipped) continue;
-        const pgd_sv key = pgd_sv_c(pgd_json_key(c));
-        if (!pgd_jinja_set_untrusted(b->a, out, key, pgd_jinja_from_json(b->a, c))) return false;
+        const char *const key = pgd_json_key(c);
+        if (pgd_json_is_null(c) || strcmp(key, "refusal") == 0) continue;
+        if (strcmp(key, "tool_calls") == 0 && !pgd_json_first(c)) continue;
+        const bool ok = listed(ours, key) ? set(b, out, key, pgd_jinja_null(b->a))
+                                          : pgd_jinja_set_untrusted(b->a, out, pgd_sv_c(key),
+                                                                    pgd_jinja_from_json(b->a, c));
+        if (!ok) return false;
     }
     return true;
 }
 
 static pgd_status put_function(builder *b, pgd_jinja_value *out, const pgd_json *fn, size_t m,
                                size_t k) {
-    static const char *const skip[] = {"arguments", NULL};
+    static const char *const ours[] = {"arguments", NULL};
     const pgd_json *const args = member(fn, "arguments");
     if (args && pgd_json_typeof(args) != PGD_JSON_STRING &&
         pgd_json_typeof(args) != PGD_JSON_OBJECT)
         return fail_at(b, PGD_E_INVALID, "arguments must be a JSON string",
                        "messages[%zu].tool_calls[%zu].function.arguments", m, k);
-    if (!copy_members(b, out, fn, skip)) return no_memory(b);
+    if (!copy_members(b, out, fn, ours)) return no_memory(b);
     return set(b, out, "arguments", arguments_value(b, args)) ? PGD_OK : no_memory(b);
 }
 
 static pgd_status put_tool_call(builder *b, pgd_jinja_value *list, const pgd_json *call, size_t m,
                                 size_t k) {
-    static const char *const skip[] = {"function", "type", NULL};
+    static const char *const ours[] = {"function", "type", NULL};
     pgd_sv name;
     if (pgd_json_typeof(call) != PGD_JSON_OBJECT)
         return fail_at(b, PGD_E_INVALID, "a tool call must be an object",
@@ -232,7 +241,7 @@ static pgd_status put_tool_call(builder *b, pgd_jinja_value *list, const pgd_jso
         return fail_at(b, PGD_E_INVALID, "a function call needs a name (a string)",
                        "messages[%zu].tool_calls[%zu].function.name", m, k);
     pgd_jinja_value *out = pgd_jinja_dict(b->a), *f = pgd_jinja_dict(b->a);
-    if (!out || !f || !copy_members(b, out, call, skip)) return no_memory(b);
+    if (!out || !f || !copy_members(b, out, call, ours)) return no_memory(b);
     if (!set(b, out, "type", pgd_jinja_str(b->a, PGD_SV("function"), true))) return no_memory(b);
     PGD_TRY(put_function(b, f, fn, m, k));
     if (!set(b, out, "function", f) || !pgd_jinja_push(b->a, list, out)) return no_memory(b);
@@ -299,8 +308,8 @@ static bool put_call_id(builder *b, pgd_jinja_value *msg, const pgd_json *src) {
 
 static pgd_status put_message(builder *b, const pgd_json *src, size_t m, chat_role role,
                               const char *tag) {
-    static const char *const skip[] = {"role",      "content", "tool_calls", "reasoning_content",
-                                       "reasoning", "refusal", NULL};
+    static const char *const ours[] = {"role",      "content", "tool_calls", "reasoning_content",
+                                       "reasoning", NULL};
     pgd_jinja_value *msg = pgd_jinja_dict(b->a);
     const pgd_json *content = member(src, "content");
     pgd_sv text;
@@ -313,6 +322,7 @@ static pgd_status put_message(builder *b, const pgd_json *src, size_t m, chat_ro
         return fail_at(b, PGD_E_INVALID, "a user message needs content", "messages[%zu].content",
                        m);
     const pgd_sv name = pgd_sv_c(chat_role_names[role]);
+    if (!copy_members(b, msg, src, ours)) return no_memory(b);
     if (!set(b, msg, "role", pgd_jinja_str(b->a, name, true))) return no_memory(b);
     PGD_TRY(put_content(b, msg, role, content, m, tag));
     const bool no_text = !content || (pgd_json_as_str(content, &text) && !text.n);
@@ -323,7 +333,6 @@ static pgd_status put_message(builder *b, const pgd_json *src, size_t m, chat_ro
     PGD_TRY(put_tool_calls(b, msg, src, m));
     if (role == CHAT_ASSISTANT) b->call = pgd_json_first(member(src, "tool_calls"));
     if (role == CHAT_TOOL && !put_call_id(b, msg, src)) return no_memory(b);
-    if (!copy_members(b, msg, src, skip)) return no_memory(b);
     return pgd_jinja_push(b->a, b->list, msg) ? PGD_OK : no_memory(b);
 }
 

@@ -15,34 +15,46 @@
 #define W2 "QxProbeTwoQx"
 #define W3 "QxProbeThreeQx"
 
-/* Render messages (JSON text), unchanged, into out. False when the template refuses. */
-static bool render(const pgd_chat *c, const chat_template *t, const char *messages, pgd_buf *out) {
+#define TOOLS                                                                                      \
+    "[{\"type\":\"function\",\"function\":{\"name\":\"QxToolQx\",\"description\":\"d\","           \
+    "\"parameters\":{\"type\":\"object\",\"properties\":{}}}}]"
+
+typedef struct probe {
+    const pgd_chat *c;
+    const chat_template *t;
+    const pgd_json *tools; /* given to every render, or NULL */
+    pgd_buf out;           /* of the last render */
+} probe;
+
+/* Render messages (JSON text), unchanged, into p->out. False when the template refuses. */
+static bool render(probe *p, const char *messages) {
     pgd_json_doc *doc = NULL;
     pgd_arena *a = NULL;
     pgd_rendered r = {0};
     bool ok = false;
-    pgd_buf_clear(out);
+    pgd_buf_clear(&p->out);
     if (pgd_json_parse(pgd_sv_c(messages), &pgd_json_limits_file, &doc, NULL) != PGD_OK)
         return false;
     if (pgd_arena_create(&a, 0) == PGD_OK) {
-        const pgd_chat_input in = {.messages = pgd_json_root(doc), .add_generation_prompt = true};
+        const pgd_chat_input in = {
+            .messages = pgd_json_root(doc), .tools = p->tools, .add_generation_prompt = true};
         pgd_jinja_value *const list = pgd_jinja_from_json(a, in.messages);
-        const pgd_jinja_value *const ctx = chat_context(a, c, &in, list);
-        ok = ctx && pgd_jinja_render(t->jinja, ctx, NULL, &r, NULL) == PGD_OK;
+        const pgd_jinja_value *const ctx = chat_context(a, p->c, &in, list);
+        ok = ctx && pgd_jinja_render(p->t->jinja, ctx, NULL, &r, NULL) == PGD_OK;
     }
-    if (ok) pgd_buf_putsv(out, pgd_buf_sv(&r.text));
+    if (ok) pgd_buf_putsv(&p->out, pgd_buf_sv(&r.text));
     pgd_rendered_fini(&r);
     pgd_arena_destroy(&a);
     pgd_json_free(&doc);
-    return ok && !out->failed;
+    return ok && !p->out.failed;
 }
 
-static size_t find(const pgd_buf *b, const char *word) {
-    return pgd_sv_find(pgd_buf_sv(b), pgd_sv_c(word), 0);
+static size_t find(const probe *p, const char *word) {
+    return pgd_sv_find(pgd_buf_sv(&p->out), pgd_sv_c(word), 0);
 }
 
-static bool has(const pgd_buf *b, const char *word) {
-    return find(b, word) != SIZE_MAX;
+static bool has(const probe *p, const char *word) {
+    return find(p, word) != SIZE_MAX;
 }
 
 #define CALL_CONTENT(content, args)                                                                \
@@ -53,46 +65,38 @@ static bool has(const pgd_buf *b, const char *word) {
 #define USER "{\"role\":\"user\",\"content\":\"Hi\"}"
 
 /* Parts are taken when their text comes out and nothing of the list around it does. */
-static bool takes_parts(const pgd_chat *c, const chat_template *t, const char *messages,
-                        pgd_buf *out) {
-    return render(c, t, messages, out) && has(out, W1) && !has(out, "'text'") &&
-           !has(out, "\"text\"");
+static bool takes_parts(probe *p, const char *messages) {
+    return render(p, messages) && has(p, W1) && !has(p, "'text'") && !has(p, "\"text\"");
 }
 
-static void probe_content(const pgd_chat *c, const chat_template *t, pgd_buf *out,
-                          chat_caps *caps) {
-    caps->strings =
-        render(c, t, "[{\"role\":\"user\",\"content\":\"" W1 "\"}]", out) && has(out, W1);
-    caps->parts[CHAT_USER] = takes_parts(c, t, "[{\"role\":\"user\",\"content\":" PARTS "}]", out);
+static void probe_content(probe *p, chat_caps *caps) {
+    caps->strings = render(p, "[{\"role\":\"user\",\"content\":\"" W1 "\"}]") && has(p, W1);
+    caps->parts[CHAT_USER] = takes_parts(p, "[{\"role\":\"user\",\"content\":" PARTS "}]");
     caps->parts[CHAT_SYSTEM] =
-        takes_parts(c, t, "[{\"role\":\"system\",\"content\":" PARTS "}," USER "]", out);
+        takes_parts(p, "[{\"role\":\"system\",\"content\":" PARTS "}," USER "]");
     caps->parts[CHAT_DEVELOPER] =
-        takes_parts(c, t, "[{\"role\":\"developer\",\"content\":" PARTS "}," USER "]", out);
-    caps->parts[CHAT_ASSISTANT] = takes_parts(
-        c, t, "[" USER ",{\"role\":\"assistant\",\"content\":" PARTS "}," USER "]", out);
+        takes_parts(p, "[{\"role\":\"developer\",\"content\":" PARTS "}," USER "]");
+    caps->parts[CHAT_ASSISTANT] =
+        takes_parts(p, "[" USER ",{\"role\":\"assistant\",\"content\":" PARTS "}," USER "]");
     caps->parts[CHAT_TOOL] =
-        takes_parts(c, t,
-                    "[" USER "," CALL("{}") ",{\"role\":\"tool\",\"tool_call_id\":\"call_0001\","
-                                            "\"name\":\"QxLookQx\",\"content\":" PARTS "}]",
-                    out);
+        takes_parts(p, "[" USER "," CALL("{}") ",{\"role\":\"tool\",\"tool_call_id\":\"call_0001\","
+                                               "\"name\":\"QxLookQx\",\"content\":" PARTS "}]");
     if (caps->strings || caps->parts[CHAT_USER]) return;
     caps->strings = true; /* neither shows: a template without user text; keep it simple */
 }
 
 /* Whether a call comes out; calls are tried with empty content or (older templates of DeepSeek show
  * them in that case only) with null, as caps says. */
-static bool shows_call(const pgd_chat *c, const chat_template *t, const chat_caps *caps,
-                       const char *with_empty, const char *with_null, pgd_buf *out) {
-    return render(c, t, caps->null_content ? with_null : with_empty, out) && has(out, "QxLookQx");
+static bool shows_call(probe *p, const chat_caps *caps, const char *with_empty,
+                       const char *with_null) {
+    return render(p, caps->null_content ? with_null : with_empty) && has(p, "QxLookQx");
 }
 
 /* Arguments as an object come out well when the call shows and is not printed as a Python dict (a
  * template that writes them as they are expects JSON text). */
-static void probe_arguments(const pgd_chat *c, const chat_template *t, pgd_buf *out,
-                            chat_caps *caps) {
+static void probe_arguments(probe *p, chat_caps *caps) {
 #define TRY(args)                                                                                  \
-    shows_call(c, t, caps, "[" USER "," CALL(args) "]",                                            \
-               "[" USER "," CALL_CONTENT("null", args) "]", out)
+    shows_call(p, caps, "[" USER "," CALL(args) "]", "[" USER "," CALL_CONTENT("null", args) "]")
 #define OBJECT "{\"" W1 "\":\"" W2 "\"}"
 #define JSON_TEXT "\"{\\\"" W1 "\\\":\\\"" W2 "\\\"}\""
     if (!TRY(OBJECT) && !TRY(JSON_TEXT)) {
@@ -100,7 +104,8 @@ static void probe_arguments(const pgd_chat *c, const chat_template *t, pgd_buf *
         if (!TRY(OBJECT) && !TRY(JSON_TEXT)) caps->null_content = false;
     }
     const bool object = TRY(OBJECT);
-    const bool python = object && has(out, "'" W1 "'");
+    /* ... or with quotes that mixing safe and plain text has escaped */
+    const bool python = object && (has(p, "'" W1 "'") || has(p, "&#34;") || has(p, "&#39;"));
     caps->arguments_string = TRY("\"" W3 "\"");
     caps->arguments_object = object && !python;
     if (!object && !caps->arguments_string) caps->arguments_object = true; /* no calls either way */
@@ -109,32 +114,35 @@ static void probe_arguments(const pgd_chat *c, const chat_template *t, pgd_buf *
 #undef JSON_TEXT
 }
 
-static bool in_order(const pgd_buf *out) {
-    return has(out, W1) && has(out, W2) && has(out, W3) && find(out, W1) < find(out, W2) &&
-           find(out, W2) < find(out, W3);
+static bool in_order(const probe *p) {
+    return has(p, W1) && has(p, W2) && has(p, W3) && find(p, W1) < find(p, W2) &&
+           find(p, W2) < find(p, W3);
 }
 
-static void probe_roles(const pgd_chat *c, const chat_template *t, pgd_sv source, pgd_buf *out,
-                        chat_caps *caps) {
+static void probe_roles(probe *p, pgd_sv source, chat_caps *caps) {
     /* A template that prints whatever role it is given does not know the role: it must name it. */
-    caps->developer =
-        pgd_sv_find(source, PGD_SV("developer"), 0) != SIZE_MAX &&
-        render(c, t, "[{\"role\":\"developer\",\"content\":\"" W1 "\"}," USER "]", out) &&
-        has(out, W1);
+    caps->developer = pgd_sv_find(source, PGD_SV("developer"), 0) != SIZE_MAX &&
+                      render(p, "[{\"role\":\"developer\",\"content\":\"" W1 "\"}," USER "]") &&
+                      has(p, W1);
 #define LATER(role)                                                                                \
     "[{\"role\":\"system\",\"content\":\"" W1 "\"}," USER ",{\"role\":\"assistant\",\"content\":"  \
     "\"" W2 "\"},{\"role\":\"" role "\",\"content\":\"" W3 "\"}," USER "]"
-    caps->system_in_place = render(c, t, LATER("system"), out) && in_order(out);
-    caps->developer_in_place =
-        caps->developer && render(c, t, LATER("developer"), out) && in_order(out);
+    caps->system_in_place = render(p, LATER("system")) && in_order(p);
+    caps->developer_in_place = caps->developer && render(p, LATER("developer")) && in_order(p);
 #undef LATER
 }
 
 void chat_probe(const pgd_chat *c, const chat_template *t, pgd_sv source, chat_caps *out) {
-    pgd_buf text = {0};
+    probe p = {.c = c, .t = t};
+    pgd_json_doc *tools = NULL;
     *out = (chat_caps){0};
-    probe_content(c, t, &text, out);
-    probe_arguments(c, t, &text, out);
-    probe_roles(c, t, source, &text, out);
-    pgd_buf_fini(&text);
+    /* A template made for tools may fail without any. */
+    if (!render(&p, "[" USER "]") &&
+        pgd_json_parse(PGD_SV(TOOLS), &pgd_json_limits_file, &tools, NULL) == PGD_OK)
+        p.tools = pgd_json_root(tools);
+    probe_content(&p, out);
+    probe_arguments(&p, out);
+    probe_roles(&p, source, out);
+    pgd_json_free(&tools);
+    pgd_buf_fini(&p.out);
 }
