@@ -11,7 +11,7 @@ die() {
 }
 
 kind=${1:-build}
-build_packages=(gcc libc6-dev cmake ninja-build pkg-config curl ca-certificates libmicrohttpd-dev
+build_packages=(gcc libc6-dev cmake ninja-build pkg-config curl ca-certificates
     libuv1-dev libcjson-dev libpcre2-dev libutf8proc-dev libxxhash-dev libsodium-dev libyaml-dev
     libcmocka-dev)
 test_packages=(clang clang-format-14 clang-tidy python3 python3-venv)

@@ -142,6 +142,11 @@ int main(int argc, char **argv) {
             stream *x = &s[ev[e].data.u32];
             const ssize_t got = read(x->fd, buf, sizeof(buf));
             if (got < 0 && errno == EINTR) continue;
+            if (got > 12 && x->n_events == 0 && memcmp(buf, "HTTP/1.1 200", 12) != 0 &&
+                memcmp(buf, "HTTP/", 5) == 0) {
+                fprintf(stderr, "refused: %.*s\n", (int)got, buf);
+                return 1;
+            }
             if (got > 0) consume(x, buf, (size_t)got, t, cap);
             if (got <= 0 || x->n_events >= n_tokens) {
                 x->done = true;

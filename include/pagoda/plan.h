@@ -81,6 +81,11 @@ typedef struct pgd_plan_limits {
  * the contract, used by tests, the simulator and remote ranks. Errors: PGD_E_INTERNAL with text. */
 pgd_status pgd_plan_check(const void *blob, size_t bytes, const pgd_plan_limits *lim,
                           pgd_error *err);
+/* Bytes that a plan buffer needs under these limits (max_plan_bytes itself is not read) when
+ * sequences have up to max_model_len tokens: one sequence with everything at its largest always
+ * fits, beyond that there is room for about a kilobyte a sequence; what does not fit waits for the
+ * next step. */
+uint64_t pgd_plan_room(const pgd_plan_limits *lim, uint32_t max_model_len);
 /* The digest of a finished plan (field not written): every byte behind that field, and `step`. */
 uint64_t pgd_plan_digest(const pgd_plan *plan);
 

@@ -41,7 +41,7 @@ static pgd_status open_sim(pgd_server *s, pgd_error *err) {
     const uint32_t len = c->max_model_len != 0 ? (uint32_t)c->max_model_len
                                                : pgd_model_get_spec(s->model)->max_position;
     const uint32_t per_seq = (len + page - 1) / page;
-    const pgd_sim_options opt = {
+    pgd_sim_options opt = {
         .limits = {.max_seqs = (uint32_t)c->max_num_seqs,
                    .max_tokens = (uint32_t)c->max_num_batched_tokens,
                    .max_slots = 2 * (uint32_t)c->max_num_seqs,
@@ -57,6 +57,7 @@ static pgd_status open_sim(pgd_server *s, pgd_error *err) {
         .clock = &s->clock,
         .realtime = true,
     };
+    opt.limits.max_plan_bytes = (uint32_t)pgd_plan_room(&opt.limits, len);
     return pgd_exec_open_sim(&opt, &s->exec, err);
 }
 

@@ -1,4 +1,4 @@
-/* The receiver's check of a plan, and its digest.
+/* The receiver's check of a plan, its digest, and the room it needs.
  *
  * A plan comes from our own engine, but it may have crossed a network on the way, and a wrong page
  * id would read another request's memory: so everything is checked that can be checked from the
@@ -224,4 +224,16 @@ pgd_status pgd_plan_check(const void *blob, size_t bytes, const pgd_plan_limits 
 uint64_t pgd_plan_digest(const pgd_plan *plan) {
     const size_t from = offsetof(pgd_plan, digest) + sizeof plan->digest;
     return pgd_hash64((const char *)plan + from, plan->bytes - from, plan->step);
+}
+
+uint64_t pgd_plan_room(const pgd_plan_limits *lim, uint32_t max_model_len) {
+    enum { SEQ_AUX_BYTES = 1024, AUX_SLACK_BYTES = 64 << 10 };
+    const uint64_t n = lim->max_seqs;
+    const uint64_t sections = sizeof(pgd_plan) + n * sizeof(pgd_plan_seq) + 4ULL * lim->max_tokens +
+                              n * sizeof(pgd_plan_init) + n * sizeof(pgd_plan_table) +
+                              n * sizeof(pgd_plan_copy) + 6 * 8;
+    const uint64_t largest =
+        4ULL * max_model_len + PGD_MAX_BIAS * sizeof(pgd_bias) + 4ULL * lim->max_pages_per_seq;
+    const uint64_t all = sections + largest + n * SEQ_AUX_BYTES + AUX_SLACK_BYTES;
+    return (all + 7) & ~7ULL;
 }

@@ -18,8 +18,6 @@ enum {
     MAX_TOKENS = 1 << 20,
     MAX_PAGES = 1 << 20, /* the engine keeps some bytes for each */
     KV_SHARE = 4,
-    SEQ_AUX_BYTES = 1024,
-    AUX_SLACK_BYTES = 64 << 10
 };
 
 static const uint64_t kv_default_max = 4ULL << 30;
@@ -71,20 +69,11 @@ static pgd_status decide_context(const pgd_exec_options *o, const pgd_model_spec
     return PGD_OK;
 }
 
-/* One sequence with everything at its largest always fits; beyond that there is room for about a
- * kilobyte a sequence. What does not fit waits for the next step. */
 static pgd_status decide_plan_bytes(sizing *z, pgd_error *err) {
-    const pgd_plan_limits *const l = &z->limits;
-    const uint64_t n = l->max_seqs;
-    const uint64_t sections = sizeof(pgd_plan) + n * sizeof(pgd_plan_seq) + 4ULL * l->max_tokens +
-                              n * sizeof(pgd_plan_init) + n * sizeof(pgd_plan_table) +
-                              n * sizeof(pgd_plan_copy) + 6 * 8;
-    const uint64_t largest =
-        4ULL * z->max_model_len + PGD_MAX_BIAS * sizeof(pgd_bias) + 4ULL * l->max_pages_per_seq;
-    const uint64_t all = sections + largest + n * SEQ_AUX_BYTES + AUX_SLACK_BYTES;
+    const uint64_t all = pgd_plan_room(&z->limits, z->max_model_len);
     if (all > UINT32_MAX)
         return pgd_fail(err, PGD_E_LIMIT, "a step plan of %" PRIu64 " bytes is too large", all);
-    z->limits.max_plan_bytes = (uint32_t)((all + 7) & ~7ULL);
+    z->limits.max_plan_bytes = (uint32_t)all;
     return PGD_OK;
 }
 
