@@ -179,8 +179,9 @@ static pgd_jinja_value *arguments_value(builder *b, const pgd_json *args) {
     }
     if (!is_text) return args ? pgd_jinja_from_json(b->a, args) : pgd_jinja_dict(b->a);
     if (!s.n) return pgd_jinja_dict(b->a);
-    if (pgd_json_parse(s, &pgd_json_limits_request, &doc, NULL) == PGD_OK &&
-        pgd_json_typeof(pgd_json_root(doc)) == PGD_JSON_OBJECT) {
+    const pgd_status st = pgd_json_parse(s, &pgd_json_limits_request, &doc, NULL);
+    if (st == PGD_E_NOMEM) return NULL;
+    if (st == PGD_OK && pgd_json_typeof(pgd_json_root(doc)) == PGD_JSON_OBJECT) {
         v = pgd_jinja_from_json(b->a, pgd_json_root(doc));
         pgd_json_free(&doc);
         return v;

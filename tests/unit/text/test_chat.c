@@ -15,6 +15,7 @@
 
 #include "pagoda/chat.h"
 #include "pagoda/json.h"
+#include "pagoda/mem.h"
 
 /* ---- model folders ------------------------------------------------------------------------ */
 
@@ -313,6 +314,65 @@ static void reasoning_goes_by_both_names(void **state) {
     pgd_chat_destroy(&c);
 }
 
+static void members_keep_the_order_of_the_client(void **state) {
+    pgd_chat *c = load_text(state, "{% for m in messages %}{{ m | tojson }}{% endfor %}");
+    check(c,
+          "[{\"content\":\"\",\"zork\":1,\"tool_calls\":[{\"function\":{\"arguments\":\"{}\","
+          "\"name\":\"f\"},\"id\":\"c\"}],\"name\":null,\"role\":\"assistant\"}]",
+          "{\"content\": \"\", \"zork\": 1, \"tool_calls\": [{\"function\": {\"arguments\": {}, "
+          "\"name\": \"f\"}, \"id\": \"c\", \"type\": \"function\"}], \"role\": \"assistant\"}");
+    pgd_chat_destroy(&c);
+}
+
+static void a_template_that_needs_tools_is_probed_with_some(void **state) {
+    pgd_chat *c =
+        load_text(state, "{% for t in tools %}{{ t.function.name }};{% endfor %}"
+                         "{% for m in messages %}[{{ m.role }}:{{ m.content }}]{% endfor %}");
+    check_body(c,
+               "{\"messages\":[" USER ",{\"role\":\"system\",\"content\":\"B\"}],\"tools\":[{"
+               "\"function\":{\"name\":\"f\"}}]}",
+               false, "f;[user:Hi][system:B]");
+    pgd_chat_destroy(&c);
+}
+
+static void arguments_stay_text_where_objects_would_be_escaped(void **state) {
+    pgd_chat *c = load_text(
+        state, "{% for m in messages %}{{ m.content }}{% for c in m.tool_calls or [] %}{% set a = "
+               "c.function.arguments if c.function.arguments is string else c.function.arguments | "
+               "tojson | safe %}{{ '{\"name\": \"' + c.function.name + '\", \"a\": ' + a + '}' }}"
+               "{% endfor %}{% endfor %}");
+    check(c, "[" USER "," CALL("\"{\\\"a\\\":1}\"") "]", "Hi{\"name\": \"f\", \"a\": {\"a\":1}}");
+    pgd_chat_destroy(&c);
+}
+
+static void failing_memory_fails_the_request_cleanly(void **state) {
+    pgd_chat *c = load_text(state, PLAIN);
+    pgd_json_doc *doc = NULL;
+    const char *const text =
+        "[{\"role\":\"developer\",\"content\":\"A\"}," USER
+        "," CALL("\"{\\\"a\\\":[1]}\"") ","
+                                        "{\"role\":\"tool\",\"content\":[{\"type\":\"text\","
+                                        "\"text\":\"r\"}]},"
+                                        "{\"role\":\"system\",\"content\":\"B\"}]";
+    assert_int_equal(pgd_json_parse(pgd_sv_c(text), &pgd_json_limits_request, &doc, NULL), PGD_OK);
+    const pgd_chat_input in = {.messages = pgd_json_root(doc)};
+    bool done = false;
+    for (int64_t n = 0; n < 400 && !done; n++) {
+        result r = {0};
+        pgd_mem_fail_after(n);
+        r.status = pgd_chat_render(c, &in, &r.out, r.param, &r.err);
+        done = !pgd_mem_fail_after(-1);
+        if (done) assert_int_equal(r.status, PGD_OK);
+        if (r.status == PGD_OK)
+            assert_string_equal(r.out.text.p,
+                                "[system:A\n\nB][user:Hi][assistant:<fa=[1];>][tool:r]");
+        pgd_rendered_fini(&r.out);
+    }
+    assert_true(done);
+    pgd_json_free(&doc);
+    pgd_chat_destroy(&c);
+}
+
 static void tool_results_are_paired_by_order(void **state) {
     pgd_chat *c = load_text(state, "{% for m in messages %}[{{ m.tool_call_id }}]{% endfor %}");
     check(c,
@@ -459,6 +519,10 @@ int main(void) {
         TEST(arguments_stay_text_where_the_template_prints_them),
         TEST(null_content_is_kept_where_calls_need_it),
         TEST(reasoning_goes_by_both_names),
+        TEST(members_keep_the_order_of_the_client),
+        TEST(a_template_that_needs_tools_is_probed_with_some),
+        TEST(arguments_stay_text_where_objects_would_be_escaped),
+        TEST(failing_memory_fails_the_request_cleanly),
         TEST(tool_results_are_paired_by_order),
         TEST(errors_carry_the_path_of_the_part),
         TEST(refusals_of_the_template_have_no_path),
