@@ -1,7 +1,7 @@
 /* Metrics: counters, gauges and histograms with at most a few constant label sets, shown as
  * Prometheus text 0.0.4. Updates are relaxed atomics (any thread, no lock); rendering reads a
- * possibly torn but monotone picture. The registry is created at start and frozen before threads
- * run. */
+ * possibly torn but monotone picture. Series are registered by one thread at a time, while others
+ * may render. */
 #ifndef PAGODA_METRICS_H
 #define PAGODA_METRICS_H
 

@@ -1,9 +1,10 @@
 /* Metrics and their Prometheus text.
  *
  * A series is a label set with its atomics; a family is a name with the series shown under it. One
- * series may hang in two families (its name and its alias). The registry is built before threads
- * run and then only read, so updates and rendering need no lock. Updates are relaxed: nothing is
- * ordered by a counter. A histogram's count is not stored but summed from its buckets, so that
+ * series may hang in two families (its name and its alias). One thread at a time registers, and the
+ * lists only grow at their ends through atomic links, so rendering needs no lock even while the
+ * loader still adds series. Updates are relaxed: nothing is ordered by a counter. A histogram's
+ * count is not stored but summed from its buckets, so that
  * "+Inf" and _count always agree in one rendering. Thread: updates and render any. */
 #include "pagoda/metrics.h"
 
@@ -27,23 +28,23 @@ struct pgd_metric {
 };
 
 typedef struct entry {
-    struct entry *next;
+    _Atomic(struct entry *) next;
     pgd_metric *series;
 } entry;
 
 typedef struct family {
-    struct family *next;
+    _Atomic(struct family *) next;
     const char *name, *help; /* borrowed literals */
     kind kind;
-    entry *first;
-    entry **last;
+    _Atomic(entry *) first;
+    _Atomic(entry *) *last; /* where the next one is linked; the registering thread's */
 } family;
 
 struct pgd_metrics {
     char *const_labels; /* owned */
     pgd_metric *owned;
-    family *first;
-    family **last;
+    _Atomic(family *) first;
+    _Atomic(family *) *last;
 };
 
 static uint64_t bits_of(double v) {
@@ -109,7 +110,9 @@ static family *get_family(pgd_metrics *m, const char *name, const char *help, ki
     }
     family *f = pgd_calloc(1, sizeof *f);
     if (!f) return NULL;
-    *f = (family){.name = name, .help = help, .kind = k};
+    f->name = name;
+    f->help = help;
+    f->kind = k;
     f->last = &f->first;
     *m->last = f;
     m->last = &f->next;
