@@ -66,18 +66,29 @@ static void close_run(const attn_case *a, attn_run *r) {
     check_free(a->c, r->pages, "attn pages");
 }
 
-/* One step: up to `chunk` next tokens of each sequence taking part. Returns the tokens in it. */
-static uint32_t run_step(const attn_case *a, const attn_way *w, attn_run *r, uint32_t *done) {
-    pgd_plan_seq seq[MAX_SEQS];
-    uint32_t n_tok = 0, n_seq = 0, of[MAX_SEQS];
+/* Up to `chunk` next tokens of each sequence taking part; of[i] is the case's number of seq[i].
+ * Returns the number of tokens. */
+static uint32_t plan_step(const attn_case *a, const attn_way *w, const uint32_t *done,
+                          pgd_plan_seq *seq, uint32_t *of, uint32_t *n_seq) {
+    uint32_t n_tok = 0;
+    *n_seq = 0;
     for (uint32_t s = 0; s < a->n_seq; s++) {
         if (w->only != MAX_SEQS && w->only != s) continue;
         const uint32_t left = a->len[s] - done[s], n = left < w->chunk ? left : w->chunk;
         if (!n) continue;
-        of[n_seq] = s;
-        seq[n_seq++] = (pgd_plan_seq){.slot = s, .q_start = n_tok, .n_new = n, .kv_start = done[s]};
+        of[*n_seq] = s;
+        seq[(*n_seq)++] =
+            (pgd_plan_seq){.slot = s, .q_start = n_tok, .n_new = n, .kv_start = done[s]};
         n_tok += n;
     }
+    return n_tok;
+}
+
+/* One step. Returns the tokens in it. */
+static uint32_t run_step(const attn_case *a, const attn_way *w, attn_run *r, uint32_t *done) {
+    pgd_plan_seq seq[MAX_SEQS];
+    uint32_t n_seq, of[MAX_SEQS];
+    const uint32_t n_tok = plan_step(a, w, done, seq, of, &n_seq);
     if (!n_tok) return 0;
     float *qkv = check_alloc(n_tok * width(a) * 4);
     unsigned char *q = check_alloc(n_tok * out_bytes(a)), *out = check_alloc(n_tok * out_bytes(a));

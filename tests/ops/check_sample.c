@@ -321,49 +321,56 @@ static void check_frequencies(check *c, float temperature, float top_p, int32_t 
     close_rows(&r);
 }
 
+/* A plan with one slot init and one page-table diff. */
+enum { HISTORY = 8, PROMPT = 5, PLAN_VOCAB = 53 };
+typedef struct small_plan {
+    pgd_plan plan;
+    pgd_plan_init init;
+    pgd_plan_table table;
+    int32_t history[HISTORY];
+    pgd_bias bias[2];
+    int32_t pages[2];
+} small_plan;
+
+static void make_plan(small_plan *b) {
+    memset(b, 0, sizeof *b);
+    b->init = (pgd_plan_init){.slot = 1,
+                              .n_prompt = PROMPT,
+                              .n_history = HISTORY,
+                              .off_history = (uint32_t)offsetof(small_plan, history),
+                              .n_bias = 2,
+                              .off_bias = (uint32_t)offsetof(small_plan, bias)};
+    b->init.sampling = (pgd_sampling){.flags = PGD_SAMPLE_PENALTIES,
+                                      .temperature = 1.0F,
+                                      .top_p = 1.0F,
+                                      .repetition_penalty = 1.5F,
+                                      .presence_penalty = 0.25F,
+                                      .frequency_penalty = 0.5F,
+                                      .min_tokens = 4,
+                                      .n_stop_ids = 1,
+                                      .stop_ids = {50}};
+    const int32_t history[HISTORY] = {1, 2, 2, 9, 1, 2, 7, 7};
+    memcpy(b->history, history, sizeof history);
+    b->bias[0] = (pgd_bias){.id = 2, .value = 5.0F};
+    b->bias[1] = (pgd_bias){.id = 30, .value = -3.0F};
+    b->table = (pgd_plan_table){
+        .slot = 0, .first = 1, .n = 2, .off_pages = (uint32_t)offsetof(small_plan, pages)};
+    b->pages[0] = 11;
+    b->pages[1] = 12;
+    b->plan = (pgd_plan){.n_init = 1,
+                         .n_table = 1,
+                         .off_init = (uint32_t)offsetof(small_plan, init),
+                         .off_table = (uint32_t)offsetof(small_plan, table)};
+}
+
 /* Slots filled from a plan, then logits processed: every knob, against the formulas. */
 static void check_processing(check *c) {
-    enum { VOCAB = 53, HISTORY = 8, PROMPT = 5 };
-    struct {
-        pgd_plan plan;
-        pgd_plan_init init;
-        pgd_plan_table table;
-        int32_t history[HISTORY];
-        pgd_bias bias[2];
-        int32_t pages[2];
-    } blob;
-    memset(&blob, 0, sizeof blob);
-    blob.init = (pgd_plan_init){.slot = 1,
-                                .n_prompt = PROMPT,
-                                .n_history = HISTORY,
-                                .off_history = (uint32_t)offsetof(__typeof__(blob), history),
-                                .n_bias = 2,
-                                .off_bias = (uint32_t)offsetof(__typeof__(blob), bias)};
-    blob.init.sampling = (pgd_sampling){.flags = PGD_SAMPLE_PENALTIES,
-                                        .temperature = 1.0F,
-                                        .top_p = 1.0F,
-                                        .repetition_penalty = 1.5F,
-                                        .presence_penalty = 0.25F,
-                                        .frequency_penalty = 0.5F,
-                                        .min_tokens = 4,
-                                        .n_stop_ids = 1,
-                                        .stop_ids = {50}};
-    const int32_t history[HISTORY] = {1, 2, 2, 9, 1, 2, 7, 7};
-    memcpy(blob.history, history, sizeof history);
-    blob.bias[0] = (pgd_bias){.id = 2, .value = 5.0F};
-    blob.bias[1] = (pgd_bias){.id = 30, .value = -3.0F};
-    blob.table = (pgd_plan_table){
-        .slot = 0, .first = 1, .n = 2, .off_pages = (uint32_t)offsetof(__typeof__(blob), pages)};
-    blob.pages[0] = 11;
-    blob.pages[1] = 12;
-    blob.plan = (pgd_plan){.n_init = 1,
-                           .n_table = 1,
-                           .off_init = (uint32_t)offsetof(__typeof__(blob), init),
-                           .off_table = (uint32_t)offsetof(__typeof__(blob), table)};
+    small_plan blob;
+    make_plan(&blob);
     rows_case r;
-    open_rows(&r, c, 2, VOCAB);
-    check_fill(c, r.logits, PGD_F32, 2 * VOCAB, 4.0F);
-    float before[2 * VOCAB];
+    open_rows(&r, c, 2, PLAN_VOCAB);
+    check_fill(c, r.logits, PGD_F32, 2 * PLAN_VOCAB, 4.0F);
+    float before[2 * PLAN_VOCAB];
     memcpy(before, r.logits, sizeof before);
     const pgd_slots_apply_args apply = {.plan = &blob.plan, .slots = &r.slots};
     check_run(c->dev, PGD_OP_SLOTS_APPLY, &apply, &r.step);
@@ -374,27 +381,28 @@ static void check_processing(check *c) {
     /* row 1 is a sampling row of slot 1 with 3 tokens generated, row 0 is scored */
     r.target[0] = 3;
     r.pos[1] = PROMPT + 3 - 1;
-    const pgd_logits_post_args post = {.logits = pgd_tensor_2d(r.logits, PGD_F32, 2, VOCAB)};
+    const pgd_logits_post_args post = {.logits = pgd_tensor_2d(r.logits, PGD_F32, 2, PLAN_VOCAB)};
     check_run(c->dev, PGD_OP_LOGITS_POST, &post, &r.step);
-    check_same(c, "scored rows stay raw", r.logits, before, VOCAB * 4);
-    double want[VOCAB], tol[VOCAB];
-    for (uint32_t i = 0; i < VOCAB; i++) {
-        want[i] = (double)before[VOCAB + i] + (i == 2 ? 5.0 : i == 30 ? -3.0 : 0.0);
+    check_same(c, "scored rows stay raw", r.logits, before, PLAN_VOCAB * 4);
+    double want[PLAN_VOCAB], tol[PLAN_VOCAB];
+    for (uint32_t i = 0; i < PLAN_VOCAB; i++) {
+        want[i] = (double)before[PLAN_VOCAB + i] + (i == 2 ? 5.0 : i == 30 ? -3.0 : 0.0);
         const bool known = i == 1 || i == 2 || i == 9 || i == 7;
         if (known) want[i] = want[i] > 0.0 ? want[i] / 1.5 : want[i] * 1.5;
         if (i == 2) want[i] -= 0.25 + 0.5;
         if (i == 7) want[i] -= 0.25 + 1.0;
         tol[i] = 1e-6;
     }
-    if (r.logits[VOCAB + 50] != -INFINITY) check_fail(c, "stop id before min_tokens is not masked");
-    r.logits[VOCAB + 50] = before[VOCAB + 50];
-    check_near(c, "logits_post", r.logits + VOCAB, PGD_F32, want, tol, VOCAB);
+    if (r.logits[PLAN_VOCAB + 50] != -INFINITY)
+        check_fail(c, "stop id before min_tokens is not masked");
+    r.logits[PLAN_VOCAB + 50] = before[PLAN_VOCAB + 50];
+    check_near(c, "logits_post", r.logits + PLAN_VOCAB, PGD_F32, want, tol, PLAN_VOCAB);
     /* sampling counts the token that it draws */
     r.slots.sampling[1].flags |= PGD_SAMPLE_GREEDY;
     pgd_sample_out out[2];
     pgd_score_out score[2];
     sample_on(&r, c->dev, out, score);
-    const uint16_t count = r.slots.counts[VOCAB + (uint32_t)out[0].token] & 0x7fff;
+    const uint16_t count = r.slots.counts[PLAN_VOCAB + (uint32_t)out[0].token] & 0x7fff;
     const uint16_t had = out[0].token == 2 ? 1 : out[0].token == 7 ? 2 : 0;
     if (count != had + 1 || r.slots.last_token[1] != out[0].token)
         check_fail(c, "token %d counted %u times, last token %d", out[0].token, count,

@@ -93,14 +93,15 @@ PGD_INLINE void tile_body(const uint32_t *a, const void *const *b, uint32_t k,
 }
 
 /* One function per shape, so that each has its accumulators in registers. */
-#define SHAPES(X)                                                                                  \
-    X(1, 1)                                                                                        \
-    X(1, 2)                                                                                        \
-    X(1, 3)                                                                                        \
-    X(1, 4) X(2, 1) X(2, 2) X(2, 3) X(2, 4) X(3, 1) X(3, 2) X(3, 3) X(3, 4) X(4, 1) X(4, 2)        \
-        X(4, 3) X(4, 4) X(5, 1) X(5, 2) X(5, 3) X(5, 4) X(6, 1) X(6, 2) X(6, 3) X(6, 4) X(7, 1)    \
-            X(7, 2) X(8, 1) X(8, 2) X(9, 1) X(9, 2) X(10, 1) X(10, 2) X(11, 1) X(11, 2) X(12, 1)   \
-                X(12, 2)
+/* clang-format off */
+#define SHAPES(X)                                     \
+    X(1, 1) X(1, 2) X(1, 3) X(1, 4) X(7, 1) X(7, 2)   \
+    X(2, 1) X(2, 2) X(2, 3) X(2, 4) X(8, 1) X(8, 2)   \
+    X(3, 1) X(3, 2) X(3, 3) X(3, 4) X(9, 1) X(9, 2)   \
+    X(4, 1) X(4, 2) X(4, 3) X(4, 4) X(10, 1) X(10, 2) \
+    X(5, 1) X(5, 2) X(5, 3) X(5, 4) X(11, 1) X(11, 2) \
+    X(6, 1) X(6, 2) X(6, 3) X(6, 4) X(12, 1) X(12, 2)
+/* clang-format on */
 #define SHAPE(R, P)                                                                                \
     static void tile_##R##x##P(const uint32_t *a, const void *const *b, uint32_t k, float *c,      \
                                uint32_t ldc, uint32_t accumulate, const void *const *ahead) {      \

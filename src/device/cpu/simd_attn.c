@@ -74,15 +74,17 @@ PGD_INLINE void pv_body(pgd_dtype t, const uint32_t n_rows, const uint32_t n_vec
     }
 #if defined(__AVX512F__)
 enum { MAX_ACC = 24 };
-#define SHAPES(t, X)                                                                               \
-    X(t, 1, 1)                                                                                     \
-    X(t, 2, 1)                                                                                     \
-    X(t, 3, 1)                                                                                     \
-    X(t, 4, 1)                                                                                     \
-    X(t, 5, 1) X(t, 6, 1) X(t, 1, 4) X(t, 2, 4) X(t, 3, 4) X(t, 4, 4) X(t, 5, 4) X(t, 6, 4)
+/* clang-format off */
+#define SHAPES(t, X)                                                  \
+    X(t, 1, 1) X(t, 2, 1) X(t, 3, 1) X(t, 4, 1) X(t, 5, 1) X(t, 6, 1) \
+    X(t, 1, 4) X(t, 2, 4) X(t, 3, 4) X(t, 4, 4) X(t, 5, 4) X(t, 6, 4)
+/* clang-format on */
 #else
 enum { MAX_ACC = 6 };
-#define SHAPES(t, X) X(t, 1, 1) X(t, 2, 1) X(t, 3, 1) X(t, 4, 1) X(t, 5, 1) X(t, 6, 1) X(t, 1, 4)
+/* clang-format off */
+#define SHAPES(t, X)                                                             \
+    X(t, 1, 1) X(t, 2, 1) X(t, 3, 1) X(t, 4, 1) X(t, 5, 1) X(t, 6, 1) X(t, 1, 4)
+/* clang-format on */
 #endif
 SHAPES(PGD_BF16, SHAPE)
 SHAPES(PGD_F16, SHAPE)

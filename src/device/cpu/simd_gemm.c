@@ -77,19 +77,21 @@ PGD_INLINE void tile_body(pgd_dtype t, const float *a, size_t stride, const void
         tile_body(t, a, stride, b, k, R, P, c, ldc, accumulate);                                   \
     }
 #if defined(__AVX512F__)
-#define SHAPES(t, X)                                                                               \
-    X(t, 1, 1)                                                                                     \
-    X(t, 1, 2)                                                                                     \
-    X(t, 1, 4)                                                                                     \
-    X(t, 2, 1) X(t, 2, 2) X(t, 2, 4) X(t, 3, 1) X(t, 3, 2) X(t, 3, 4) X(t, 4, 1) X(t, 4, 2)        \
-        X(t, 4, 4) X(t, 5, 1) X(t, 5, 2) X(t, 5, 4) X(t, 6, 1) X(t, 6, 2) X(t, 6, 4) X(t, 7, 1)    \
-            X(t, 7, 2) X(t, 8, 1) X(t, 8, 2) X(t, 9, 1) X(t, 9, 2) X(t, 10, 1) X(t, 10, 2)         \
-                X(t, 11, 1) X(t, 11, 2) X(t, 12, 1) X(t, 12, 2)
+/* clang-format off */
+#define SHAPES(t, X)                                         \
+    X(t, 1, 1) X(t, 1, 2) X(t, 1, 4) X(t, 7, 1) X(t, 7, 2)   \
+    X(t, 2, 1) X(t, 2, 2) X(t, 2, 4) X(t, 8, 1) X(t, 8, 2)   \
+    X(t, 3, 1) X(t, 3, 2) X(t, 3, 4) X(t, 9, 1) X(t, 9, 2)   \
+    X(t, 4, 1) X(t, 4, 2) X(t, 4, 4) X(t, 10, 1) X(t, 10, 2) \
+    X(t, 5, 1) X(t, 5, 2) X(t, 5, 4) X(t, 11, 1) X(t, 11, 2) \
+    X(t, 6, 1) X(t, 6, 2) X(t, 6, 4) X(t, 12, 1) X(t, 12, 2)
+/* clang-format on */
 #else
-#define SHAPES(t, X)                                                                               \
-    X(t, 1, 1)                                                                                     \
-    X(t, 1, 2)                                                                                     \
-    X(t, 1, 4) X(t, 2, 1) X(t, 2, 2) X(t, 3, 1) X(t, 3, 2) X(t, 4, 1) X(t, 5, 1) X(t, 6, 1)
+/* clang-format off */
+#define SHAPES(t, X)                                       \
+    X(t, 1, 1) X(t, 1, 2) X(t, 1, 4) X(t, 2, 1) X(t, 2, 2) \
+    X(t, 3, 1) X(t, 3, 2) X(t, 4, 1) X(t, 5, 1) X(t, 6, 1)
+/* clang-format on */
 #endif
 SHAPES(PGD_BF16, SHAPE)
 SHAPES(PGD_F16, SHAPE)
