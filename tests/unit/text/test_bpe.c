@@ -10,11 +10,11 @@
 
 #include "tok_test.h"
 
-enum { MAX_MERGES = 60, MAX_WORD = 400 };
+enum { MAX_MERGES = 60, MAX_WORD = 1600 };
 
 typedef struct random_bpe {
     char token[MAX_MERGES + 8][64];
-    int n_tokens;
+    int n_tokens, n_letters;
     int left[MAX_MERGES], right[MAX_MERGES], made[MAX_MERGES];
     int n_merges;
 } random_bpe;
@@ -26,12 +26,22 @@ static int token_id(const random_bpe *b, const char *s) {
     return -1;
 }
 
-/* Letters a-d and random merges of tokens that exist already; each pair once. */
+static void swap_ints(int *a, int *b) {
+    const int t = *a;
+    *a = *b;
+    *b = t;
+}
+
+/* A few letters and random merges of tokens that exist already; each pair once. Short limits on the
+ * tokens' length make many pairs give the same token, so that candidates come in out of order. */
 static void draw_vocabulary(random_bpe *b, uint64_t *seed) {
     static const char *const letters[] = {"a", "b", "c", "\xC3\xA9"};
-    b->n_tokens = 4;
+    const int n_letters = 2 + (int)tok_random(seed, 3);
+    const size_t longest = 3 + tok_random(seed, 10);
+    b->n_tokens = n_letters;
+    b->n_letters = n_letters;
     b->n_merges = 0;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < n_letters; i++) {
         snprintf(b->token[i], sizeof b->token[i], "%s", letters[i]);
     }
     const int want = 5 + (int)tok_random(seed, MAX_MERGES - 5);
@@ -40,7 +50,7 @@ static void draw_vocabulary(random_bpe *b, uint64_t *seed) {
         const int r = (int)tok_random(seed, (uint32_t)b->n_tokens);
         char s[160];
         snprintf(s, sizeof s, "%s%s", b->token[l], b->token[r]);
-        bool known = strlen(s) > 12;
+        bool known = strlen(s) > longest;
         for (int i = 0; i < b->n_merges; i++) {
             known = known || (b->left[i] == l && b->right[i] == r);
         }
@@ -53,6 +63,13 @@ static void draw_vocabulary(random_bpe *b, uint64_t *seed) {
         b->left[b->n_merges] = l;
         b->right[b->n_merges] = r;
         b->made[b->n_merges++] = id;
+    }
+    /* a file may rank a merge below those that make its parts */
+    for (int i = b->n_merges - 1; i > 0 && n_letters != 2; i--) {
+        const int j = (int)tok_random(seed, (uint32_t)i + 1);
+        swap_ints(&b->left[i], &b->left[j]);
+        swap_ints(&b->right[i], &b->right[j]);
+        swap_ints(&b->made[i], &b->made[j]);
     }
 }
 
@@ -149,8 +166,8 @@ static void merging_equals_rescanning_the_word_each_time(void **state) {
         for (int k = 0; k < 20; k++) {
             int word[MAX_WORD];
             int32_t want[MAX_WORD];
-            const int n = 1 + (int)tok_random(&seed, k % 3 == 0 ? MAX_WORD - 1 : 30);
-            const uint32_t letters = 1 + tok_random(&seed, 4);
+            const int n = 1 + (int)tok_random(&seed, k % 5 == 0 ? MAX_WORD - 1 : 90);
+            const uint32_t letters = 1 + tok_random(&seed, k % 2 == 0 ? 2 : (uint32_t)b.n_letters);
             pgd_buf text = {0};
             for (int i = 0; i < n; i++) {
                 word[i] = (int)tok_random(&seed, letters);
@@ -196,9 +213,35 @@ static void ignore_merges_takes_whole_words_from_the_vocabulary(void **state) {
     pgd_tokenizer_destroy(&tok);
 }
 
+/* A merge that gives a token which also stands in the word from the start makes a candidate to the
+ * left of those that wait already. "#" + "#a" reads "#a" with the prefix "#"; then pairs of "#a"
+ * must merge from the left, so that the odd one is left over at the end. */
+static void a_late_candidate_on_the_left_still_merges_first(void **state) {
+    (void)state;
+    pgd_tokenizer *tok =
+        tok_make("{\"model\":{\"type\":\"BPE\",\"continuing_subword_prefix\":\"#\","
+                 "\"vocab\":{\"#\":0,\"#a\":1,\"#aa\":2},\"merges\":[[\"#\","
+                 "\"#a\"],[\"#a\",\"#a\"]]}}");
+    for (int n = 61; n <= 401; n += 68) { /* odd; below and above the length for queues */
+        pgd_buf text = {0};
+        int32_t want[401];
+        size_t n_want = 0;
+        pgd_buf_putc(&text, '#');
+        for (int i = 0; i < n; i++) {
+            pgd_buf_putc(&text, 'a');
+            if (i % 2 == 1) want[n_want++] = 2;
+        }
+        want[n_want++] = 1;
+        tok_expect(tok, pgd_buf_sv(&text), 0, NULL, 0, want, n_want);
+        pgd_buf_fini(&text);
+    }
+    pgd_tokenizer_destroy(&tok);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(merging_equals_rescanning_the_word_each_time),
+        cmocka_unit_test(a_late_candidate_on_the_left_still_merges_first),
         cmocka_unit_test(both_forms_of_merges_and_the_version_line_are_read),
         cmocka_unit_test(unknown_characters_become_bytes_unknowns_or_nothing),
         cmocka_unit_test(ignore_merges_takes_whole_words_from_the_vocabulary),
