@@ -326,6 +326,41 @@ static void random_words_never_read_outside(void **state) {
     pgd_aligned_free(b, n);
 }
 
+/* What pgd_plan_room promises: every sequence decoding and one with all its lists at their largest.
+ */
+static void the_room_holds_one_sequence_at_its_largest(void **state) {
+    (void)state;
+    enum { CONTEXT = 2048, SEQS = 32 };
+    static int32_t tokens[CONTEXT], page[CONTEXT / 16];
+    static pgd_bias biases[PGD_MAX_BIAS];
+    pgd_plan_limits lim = {.max_seqs = SEQS,
+                           .max_tokens = 512,
+                           .max_slots = 2 * SEQS,
+                           .max_pages_per_seq = CONTEXT / 16,
+                           .page_tokens = 16,
+                           .n_pages = 4096,
+                           .vocab_size = 100};
+    lim.max_plan_bytes = (uint32_t)pgd_plan_room(&lim, CONTEXT);
+    char *buf = pgd_aligned_alloc(lim.max_plan_bytes, 64);
+    plan_writer w = {.step = 1};
+    pgd_error err = {0};
+    pgd_sampling s = greedy_sampling(0);
+    s.flags |= PGD_SAMPLE_PENALTIES;
+    assert_non_null(buf);
+    for (uint32_t i = 0; i + 1 < SEQS; i++) {
+        pw_seq(&w, i, NULL, 1, 7, PGD_PLAN_SAMPLE | PGD_PLAN_LATE_ID, -1);
+        pw_init(&w, i, 3, &s, tokens, 100, NULL, 0);
+        pw_table(&w, i, 0, page, 8);
+        pw_copy(&w, 2 * i, 2 * i + 1, 16);
+    }
+    pw_seq(&w, SEQS, tokens, 512 - SEQS + 1, 0, PGD_PLAN_SCORE, 5);
+    pw_init(&w, SEQS, CONTEXT, &s, tokens, CONTEXT, biases, PGD_MAX_BIAS);
+    pw_table(&w, SEQS, 0, page, CONTEXT / 16);
+    const uint32_t n = pw_write(&w, buf, lim.max_plan_bytes);
+    if (pgd_plan_check(buf, n, &lim, &err) != PGD_OK) fail_msg("%s", err.msg);
+    pgd_aligned_free(buf, lim.max_plan_bytes);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_good_plan_passes),
@@ -334,6 +369,7 @@ int main(void) {
         cmocka_unit_test(a_plan_is_refused_when_short_unaligned_or_too_large),
         cmocka_unit_test(any_flipped_bit_is_found),
         cmocka_unit_test(random_words_never_read_outside),
+        cmocka_unit_test(the_room_holds_one_sequence_at_its_largest),
     };
     return cmocka_run_group_tests_name("exec_plan", tests, NULL, NULL);
 }

@@ -298,6 +298,22 @@ static void a_default_context_is_cut_to_what_the_pool_holds(void **state) {
     runner_close(&r);
 }
 
+static void the_default_pool_is_a_quarter_of_memory_and_at_most_4_gib(void **state) {
+    (void)state;
+    runner r;
+    pgd_exec_options o = small_options(64);
+    const uint64_t before = pgd_mem_available();
+    o.kv_bytes = 0;
+    runner_open(&r, "llama-mha-f32", &o);
+    const pgd_exec_info *i = r.x->info(r.x);
+    assert_true(i->kv_bytes > 0 && i->kv_bytes <= 4ULL << 30);
+    assert_true(i->kv_bytes <= before / 4 + before / 16); /* others may have freed some since */
+    assert_int_equal(i->kv_bytes % i->limits.n_pages, 0);
+    assert_int_equal(i->max_model_len, 256);
+    assert_true(i->weight_bytes > 0 && i->workspace_bytes > 0);
+    runner_close(&r);
+}
+
 /* --- faults --------------------------------------------------------------------------------- */
 
 typedef struct fault {
@@ -444,6 +460,7 @@ int main(void) {
         cmocka_unit_test(a_wrong_plan_fails_its_step_and_no_other),
         cmocka_unit_test(options_that_cannot_be_met_are_refused_by_name),
         cmocka_unit_test(a_default_context_is_cut_to_what_the_pool_holds),
+        cmocka_unit_test(the_default_pool_is_a_quarter_of_memory_and_at_most_4_gib),
         cmocka_unit_test(a_failed_device_fails_all_later_steps),
         cmocka_unit_test(a_missing_operation_is_an_error_at_load),
         cmocka_unit_test(every_failed_allocation_while_loading_is_reported),
