@@ -130,6 +130,8 @@ true, false, none, True, False, None
 "%s" % [1, 2], "%+d % d" % (1, 2), "%.3s" % "abcdef", "%c" % 65, "%e" % 12345.678, "%g" % 0.00001234, "%i" % 3.9
 "%s %s" % "one"
 "%%o|%%" % missing
+"{:.}".format("a")
+"a1-b2-c3-d4e5f6" | wordwrap(7), "--aaaaaaaa" | wordwrap(4), "1-2-3-4-5-6-7" | wordwrap(4)
 10 ** 404.0
 "%s" % (1, 2)
 "%d" % "x"

@@ -18,6 +18,7 @@ typedef struct wrapper {
     size_t begin, end, chars; /* of the output line so far, trailing white space included */
     size_t solid;             /* where its last word ends */
     bool any;                 /* a line was put */
+    bool break_long, hyphens;
 } wrapper;
 
 static void flush(wrapper *x) {
@@ -74,7 +75,19 @@ static size_t chunk_end(const jval *s, size_t i, bool hyphens, bool *space) {
     return i;
 }
 
-static void put_chunk(wrapper *x, size_t begin, size_t end, bool space, bool break_long) {
+/* Where to cut p[begin, cut) instead of at cut: behind its last hyphen that is not its beginning.
+ */
+static size_t cut_at_hyphen(const char *p, size_t begin, size_t cut) {
+    size_t k = cut;
+    while (k > begin && p[k - 1] != '-')
+        k--;
+    for (size_t i = begin; i + 1 < k; i++)
+        if (p[i] != '-') return k;
+    return cut;
+}
+
+static void put_chunk(wrapper *x, size_t begin, size_t end, bool space) {
+    const bool break_long = x->break_long;
     const char *const p = x->line->as.s.p;
     size_t chars = jutf8_chars(p + begin, end - begin);
     if (x->chars + chars > x->width) {
@@ -93,6 +106,7 @@ static void put_chunk(wrapper *x, size_t begin, size_t end, bool space, bool bre
                 do
                     cut++;
                 while (cut < end && ((unsigned char)p[cut] & 0xc0) == 0x80);
+            if (x->hyphens) cut = cut_at_hyphen(p, begin, cut);
             x->solid = x->end = cut;
             flush(x);
             begin = cut;
@@ -110,11 +124,16 @@ static void put_chunk(wrapper *x, size_t begin, size_t end, bool space, bool bre
 
 static jval *wrap_line(jrun *r, const jval *line, const jval *joint, size_t width, bool break_long,
                        bool hyphens) {
-    wrapper x = {.r = r, .line = line, .joint = joint, .width = width};
+    wrapper x = {.r = r,
+                 .line = line,
+                 .joint = joint,
+                 .width = width,
+                 .break_long = break_long,
+                 .hyphens = hyphens};
     for (size_t i = 0; i < line->as.s.n && jstep(r);) {
         bool space;
         const size_t end = chunk_end(line, i, hyphens, &space);
-        put_chunk(&x, i, end, space, break_long);
+        put_chunk(&x, i, end, space);
         i = end;
     }
     x.end = line->as.s.n;

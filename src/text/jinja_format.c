@@ -266,8 +266,10 @@ static bool parse_spec(jrun *r, pgd_sv s, jfmt_spec *out) {
     if (i < s.n && (s.p[i] == ',' || s.p[i] == '_')) out->group = s.p[i++];
     if (i < s.n && s.p[i] == '.') {
         i++;
+        const size_t digits = i;
         out->has_precision = true;
         out->precision = parse_size(s, &i);
+        if (i == digits) return jfail(r, "Format specifier missing precision") != NULL;
     }
     if (i < s.n) out->type = s.p[i++];
     return i == s.n || jfail(r, "Invalid format specifier '%.*s'", (int)s.n, s.p) != NULL;
