@@ -65,23 +65,13 @@ typedef struct pgd_engine_stats {
     uint32_t kv_pages_total, kv_pages_free, kv_pages_cached, kv_pages_held;
     uint64_t steps, preemptions, evicted_pages;
     uint64_t prompt_tokens, cached_tokens, generated_tokens;
-    uint64_t heartbeat_ns;    /* last turn of the loop */
+    uint64_t heartbeat_ns;    /* last turn of the loop; an idle thread turns once a second */
     uint64_t oldest_step_ns;  /* submit time of the oldest step in flight; 0: none */
     uint64_t queue_oldest_ns; /* arrival of the oldest waiting request; 0: none */
     bool draining, fatal;
     char fatal_msg[160];
 } pgd_engine_stats;
 void pgd_engine_get_stats(const pgd_engine *e, pgd_engine_stats *out);
-
-typedef enum pgd_health {
-    PGD_HEALTH_OK,      /* idle, or steps come back */
-    PGD_HEALTH_STALLED, /* a step in flight or the loop itself is overdue: max(30 s, 10 x the
-                           average step) */
-    PGD_HEALTH_DEAD,    /* the device failed; stats hold the message */
-} pgd_health;
-/* Judge the engine by its progress, for probes and the watchdog. now_ns is of the engine's clock.
- * Only meaningful while the engine's thread runs. Any thread, no lock. */
-pgd_health pgd_engine_get_health(const pgd_engine *e, uint64_t now_ns);
 
 /* Full check of all invariants (idle or between steps, engine thread or no thread). Errors:
  * PGD_E_INTERNAL with what is wrong. */

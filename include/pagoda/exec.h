@@ -60,9 +60,9 @@ typedef struct pgd_exec_options {
  * mapped). Errors name the missing op, the memory that lacked, or the limit. */
 pgd_status pgd_exec_open(const pgd_model *model, const pgd_exec_options *opt,
                          _Atomic uint32_t *progress, pgd_exec **out, pgd_error *err);
-/* Append the program of an executor of pgd_exec_open as text, one line for each operation of a layer
- * and of the head: name, operation, types and shape, and with opt.profile calls, time and share.
- * Thread: the engine's, with no step in flight. */
+/* Append the program of an executor of pgd_exec_open as text, one line for each operation of a
+ * layer and of the head: name, operation, types and shape, and with opt.profile calls, time and
+ * share. Thread: the engine's, with no step in flight. */
 void pgd_exec_describe(const pgd_exec *x, pgd_buf *out);
 
 /* Simulator: no model; each page remembers the tokens written to it, and the token sampled after a

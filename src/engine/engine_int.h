@@ -40,7 +40,7 @@ typedef struct shared_stats {
     _Atomic uint32_t running, waiting;
     _Atomic uint32_t pages_free, pages_cached, pages_held;
     _Atomic uint64_t steps, preemptions, evicted, prompt_tokens, cached_tokens, generated_tokens;
-    _Atomic uint64_t heartbeat_ns, oldest_step_ns, queue_oldest_ns, step_ewma_ns;
+    _Atomic uint64_t heartbeat_ns, oldest_step_ns, queue_oldest_ns;
 } shared_stats;
 
 struct pgd_engine {

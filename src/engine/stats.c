@@ -149,12 +149,9 @@ void eng_observe_done(pgd_engine *e, const pgd_job *job) {
 
 void eng_observe_step(pgd_engine *e, const flight *f) {
     const uint64_t took = e->now_ns > f->submit_ns ? e->now_ns - f->submit_ns : 0;
-    const uint64_t old = atomic_load_explicit(&e->stats.step_ewma_ns, memory_order_relaxed);
     uint64_t n_sampled = 0;
     for (uint32_t i = 0; i < f->n; i++)
         n_sampled += f->entry[i].sampled;
-    atomic_store_explicit(&e->stats.step_ewma_ns, old ? old - old / 16 + took / 16 : took,
-                          memory_order_relaxed);
     atomic_fetch_add_explicit(&e->stats.generated_tokens, n_sampled, memory_order_relaxed);
     pgd_metric_add(e->m.generation_tokens, n_sampled);
     pgd_metric_observe(e->m.iteration_tokens, f->n_tok);

@@ -50,10 +50,12 @@ static const void *at(const pgd_plan *p, uint32_t off) {
     return (const char *)p + off;
 }
 
-static void apply_inits(sim_device *d, const pgd_plan *p) {
+static pgd_status apply_inits(sim_device *d, const pgd_plan *p) {
     const pgd_plan_init *in = at(p, p->off_init);
     for (uint32_t i = 0; i < p->n_init; i++, in++) {
         sim_slot *s = &d->slot[in->slot];
+        if (in->n_history > d->opt.max_model_len)
+            return broken(d, p->step, "history past the context", in->slot, in->n_history, 0);
         s->ready = true;
         s->last = SIM_UNWRITTEN;
         s->n_prompt = in->n_prompt;
@@ -65,6 +67,7 @@ static void apply_inits(sim_device *d, const pgd_plan *p) {
         for (uint32_t k = 0; k < d->opt.limits.max_pages_per_seq; k++)
             s->table[k] = SIM_UNWRITTEN;
     }
+    return PGD_OK;
 }
 
 static void apply_tables(sim_device *d, const pgd_plan *p) {
@@ -228,10 +231,10 @@ void sim_run(sim_device *d, sim_step *step) {
     if (s == PGD_OK) s = pgd_plan_check(p, p->bytes, &d->opt.limits, &d->fault);
     if (s == PGD_OK && d->opt.fail_at_step && p->step >= d->opt.fail_at_step) s = PGD_E_DEVICE;
     if (s == PGD_OK) {
-        apply_inits(d, p);
+        s = apply_inits(d, p);
         apply_tables(d, p);
-        s = apply_copies(d, p);
     }
+    if (s == PGD_OK) s = apply_copies(d, p);
     if (s == PGD_OK) s = forward(d, p, step);
     step->result.status = s;
 }

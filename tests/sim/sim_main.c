@@ -12,7 +12,7 @@
 #include "pagoda/mem.h"
 #include "sim.h"
 
-/* For the handler of an assertion inside the engine: it must name the seed. */
+/* For the handler of an assertion or a crash inside the engine: it must name the seed. */
 static volatile sig_atomic_t seed_high, seed_low;
 
 static void on_abort(int sig) {
@@ -65,6 +65,7 @@ int main(int argc, char **argv) {
     if (bad) return bad;
     pgd_log_setup(PGD_LOG_OFF, PGD_LOG_TEXT); /* devices die on purpose */
     (void)signal(SIGABRT, on_abort);
+    (void)signal(SIGSEGV, on_abort);
     scenario *s = pgd_malloc(sizeof *s);
     if (!s) return 1;
     uint64_t i = 0;
