@@ -162,6 +162,112 @@ static void chunks_of_any_size_give_the_same_bits(void **state) {
     }
 }
 
+/* --- alone and in a crowd ------------------------------------------------------------------- */
+
+enum { CROWD = 6, CROWD_DECODE = 5 };
+
+typedef struct member {
+    int32_t tok[256]; /* prompt, then what was sampled */
+    uint32_t n_prompt, at, n_sampled;
+    pgd_score_out score[256]; /* by position */
+    pgd_sample_out sample[CROWD_DECODE];
+    int32_t pages[16];
+} member;
+
+static void member_init(member *m, uint32_t i, const golden *g) {
+    memset(m, 0, sizeof *m);
+    m->n_prompt = 10 + 23 * i;
+    for (uint32_t j = 0; j < m->n_prompt; j++)
+        m->tok[j] = g->prompt[(j + 17 * i) % g->n_prompt];
+}
+
+static void member_admit(rig *r, member *m, uint32_t i) {
+    pgd_sampling s = greedy_sampling(4);
+    s.flags = PGD_SAMPLE_LOGPROBS | PGD_SAMPLE_PENALTIES;
+    s.temperature = 0.9F;
+    s.top_p = 0.95F;
+    s.presence_penalty = 0.3F;
+    s.seed = 1000 + i;
+    page_order(&r->z.limits, i, m->pages, 16);
+    pw_init(&r->pw, i, m->n_prompt, &s, m->tok, m->n_prompt, NULL, 0);
+    pw_table(&r->pw, i, 0, m->pages, 16);
+}
+
+/* Up to n rows of prompt, or one of decode; false when the member is finished. */
+static bool member_rows(rig *r, member *m, uint32_t i, uint32_t n) {
+    if (m->n_sampled == CROWD_DECODE) return false;
+    const uint32_t left = m->at < m->n_prompt ? m->n_prompt - m->at : 0;
+    const uint32_t rows = left ? (n < left ? n : left) : 1;
+    const bool sample = m->at + rows >= m->n_prompt;
+    pw_seq(&r->pw, i, left ? m->tok + m->at : NULL, rows, m->at,
+           (left ? PGD_PLAN_SCORE : PGD_PLAN_LATE_ID) | (sample ? PGD_PLAN_SAMPLE : 0U),
+           sample ? -1 : m->tok[m->at + rows]);
+    m->at += rows;
+    return true;
+}
+
+static void collect(const rig *r, member *all) {
+    const pgd_plan *p = r->plan;
+    for (uint32_t i = 0; i < p->n_score; i++)
+        all[r->score[i].slot].score[r->score[i].position] = r->score[i];
+    for (uint32_t i = 0; i < p->n_sample; i++) {
+        member *m = &all[r->sample[i].slot];
+        m->sample[m->n_sampled++] = r->sample[i];
+    }
+}
+
+static void run_alone(rig *r, member *all, const golden *g) {
+    for (uint32_t i = 0; i < CROWD; i++) {
+        member_init(&all[i], i, g);
+        member_admit(r, &all[i], i);
+        while (member_rows(r, &all[i], i, 256)) {
+            rig_step(r);
+            collect(r, all);
+        }
+    }
+}
+
+static void run_crowd(rig *r, member *all, const golden *g) {
+    bool any = true;
+    for (uint32_t i = 0; i < CROWD; i++)
+        member_init(&all[i], i, g);
+    for (uint32_t step = 0; any; step++) {
+        any = step < CROWD;
+        if (step < CROWD) member_admit(r, &all[step], step); /* one joins at every step */
+        for (uint32_t i = 0; i < CROWD && i <= step; i++)
+            any |= member_rows(r, &all[i], i, 1 + (step * 7 + i * 5) % 19);
+        if (!any) break;
+        rig_step(r);
+        collect(r, all);
+    }
+}
+
+static void a_crowd_changes_no_bit(void **state) {
+    (void)state;
+    for (size_t n = 0; n < n_golden; n++) {
+        rig r;
+        golden g;
+        golden_load(golden_names[n], &g);
+        pgd_exec_options opt = small_options(256);
+        member *alone = pgd_calloc(2 * CROWD, sizeof *alone), *crowd = alone + CROWD;
+        assert_non_null(alone);
+        if (g.max_model_len == 256) {
+            rig_open(&r, golden_names[n], &opt);
+            run_alone(&r, alone, &g);
+            run_crowd(&r, crowd, &g);
+            for (uint32_t i = 0; i < CROWD; i++) {
+                assert_int_equal(crowd[i].n_sampled, CROWD_DECODE);
+                assert_int_equal(crowd[i].score[1].n_top, 4);
+                assert_memory_equal(alone[i].score, crowd[i].score, sizeof alone[i].score);
+                assert_memory_equal(alone[i].sample, crowd[i].sample, sizeof alone[i].sample);
+            }
+            rig_close(&r);
+        }
+        pgd_free(alone);
+        golden_free(&g);
+    }
+}
+
 /* Every instruction set this machine has stays within the bounds, and one thread equals two. */
 static void every_isa_matches_and_threads_do_not_matter(void **state) {
     (void)state;
@@ -193,6 +299,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logits_and_scores_match_transformers),
         cmocka_unit_test(chunks_of_any_size_give_the_same_bits),
+        cmocka_unit_test(a_crowd_changes_no_bit),
         cmocka_unit_test(every_isa_matches_and_threads_do_not_matter),
     };
     return cmocka_run_group_tests_name("exec_logits", tests, NULL, NULL);
