@@ -56,9 +56,9 @@ pgd_status emit_attn_block(builder *b, uint32_t layer) {
     const workspace *const ws = &b->p->ws;
     const int32_t l = (int32_t)layer;
     PGD_TRY(emit_norm(b, l, "attn.norm", &ws->h, &w->attn_norm, &ws->normed, 0));
-    PGD_TRY(
-        emit_linear(b, l, "attn.qkv", &ws->normed, &w->qkv, &w->qkv_bias, &ws->qkv, PGD_EPI_NONE));
+    PGD_TRY(emit_linear(b, l, "attn.qkv", &ws->normed, &w->qkv, &w->qkv_bias, &ws->qkv,
+                        PGD_EPI_NONE, 0));
     PGD_TRY(emit_qkv_post(b, layer));
     PGD_TRY(emit_attention(b, layer));
-    return emit_linear(b, l, "attn.o", &ws->attn, &w->o, &w->o_bias, &ws->h, PGD_EPI_RESIDUAL);
+    return emit_linear(b, l, "attn.o", &ws->attn, &w->o, &w->o_bias, &ws->h, PGD_EPI_RESIDUAL, 0);
 }

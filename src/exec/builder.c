@@ -1,7 +1,9 @@
 /* Spec → program.
  *
  * The program of a decoder is embed, L times (attention block, feed-forward block), and the head:
- * gather the wanted rows, final norm, lm head, logit processing, sampling. What enters a linear is
+ * gather the wanted rows, final norm, lm head, logit processing, sampling. Nothing reads the last
+ * layer's feed-forward block but the head, so that block runs over the gathered rows: a prompt's
+ * chunk that wants no logits skips it, another computes it for one row. What enters a linear is
  * bf16 when the weights are, so that the dot products run on both halves of a register; else f32.
  * Every operation and every pair of types is asked of the device here, so that what it lacks is an
  * error at load, by name. No passes rewrite the program afterwards. Thread: the rank's. */
@@ -49,7 +51,7 @@ pgd_status emit_norm(builder *b, int32_t layer, const char *name, const pgd_tens
 
 pgd_status emit_linear(builder *b, int32_t layer, const char *name, const pgd_tensor *x,
                        const pgd_weight *w, const pgd_tensor *bias, const pgd_tensor *y,
-                       pgd_epilogue epilogue) {
+                       pgd_epilogue epilogue, uint32_t over_rows) {
     pgd_device *const dev = b->p->dev;
     if (!dev->supports_linear(dev, x->dtype, w->dtype))
         return pgd_fail(b->err, PGD_E_UNSUPPORTED,
@@ -62,7 +64,8 @@ pgd_status emit_linear(builder *b, int32_t layer, const char *name, const pgd_te
                                        .bias = *bias,
                                        .w = w,
                                        .epilogue = epilogue,
-                                       .gelu = b->spec->act == PGD_ACT_GELU_TANH};
+                                       .gelu = b->spec->act == PGD_ACT_GELU_TANH,
+                                       .over_rows = over_rows};
     return PGD_OK;
 }
 
@@ -156,10 +159,10 @@ static pgd_status emit_head(builder *b) {
     program_op *o = emit(b, PGD_OP_GATHER, -1, "head.gather");
     if (!o) return b->err->code;
     o->args.gather = (pgd_gather_args){.x = ws->h, .y = ws->rows};
+    PGD_TRY(emit_ffn_block(b, b->spec->n_layers - 1, 1));
     PGD_TRY(emit_norm(b, -1, "head.norm", &ws->rows, &b->w->final_norm, &ws->rows_act, 1));
     PGD_TRY(emit_linear(b, -1, "head.lm", &ws->rows_act, &b->w->lm_head, &no_bias, &ws->logits,
-                        PGD_EPI_NONE));
-    b->p->op[b->p->n_ops - 1].args.linear.over_rows = 1;
+                        PGD_EPI_NONE, 1));
     o = emit(b, PGD_OP_LOGITS_POST, -1, "head.logits_post");
     if (!o) return b->err->code;
     o->args.logits_post = (pgd_logits_post_args){.logits = ws->logits};
@@ -188,7 +191,7 @@ pgd_status program_build(program *p, const pgd_model_spec *s, const exec_weights
     PGD_TRY(emit_embed(&b));
     for (uint32_t layer = 0; layer < s->n_layers; layer++) {
         PGD_TRY(emit_attn_block(&b, layer));
-        PGD_TRY(emit_ffn_block(&b, layer));
+        if (layer + 1 < s->n_layers) PGD_TRY(emit_ffn_block(&b, layer, 0));
     }
     p->n_body = p->n_ops;
     return emit_head(&b);

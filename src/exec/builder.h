@@ -19,10 +19,11 @@ pgd_status emit_norm(builder *b, int32_t layer, const char *name, const pgd_tens
 /* bias may have no data. Errors: also when the device cannot multiply these types. */
 pgd_status emit_linear(builder *b, int32_t layer, const char *name, const pgd_tensor *x,
                        const pgd_weight *w, const pgd_tensor *bias, const pgd_tensor *y,
-                       pgd_epilogue epilogue);
+                       pgd_epilogue epilogue, uint32_t over_rows);
 
-/* h += attention(norm(h)): block_attn.c. h += mlp(norm(h)): block_ffn.c. */
+/* h += attention(norm(h)): block_attn.c. */
 pgd_status emit_attn_block(builder *b, uint32_t layer);
-pgd_status emit_ffn_block(builder *b, uint32_t layer);
+/* h += mlp(norm(h)), over all tokens or over the gathered logits rows: block_ffn.c. */
+pgd_status emit_ffn_block(builder *b, uint32_t layer, uint32_t over_rows);
 
 #endif
