@@ -203,6 +203,10 @@ static void drain_engine(pgd_api_loop *l) {
         q->inside = false;
         c->n_inside--;
         if (api_call_pump(c, q->first_choice, q->r.n_choices)) api_call_changed(c);
+        if (c->phase == API_RUN) {
+            api_call_submit(c);
+            if (c->phase == API_ENDED) api_call_changed(c);
+        }
         api_call_collect(c);
         k = next;
     }

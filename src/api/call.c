@@ -76,10 +76,10 @@ static void trace(const pgd_call *c) {
     if (c->g.n_requests)
         scheduled = atomic_load_explicit(&c->g.requests[0].r.scheduled_ns, memory_order_relaxed);
     pgd_log(PGD_LOG_INFO, "api",
-            "request id=%s route=%d status=%d n_prompt=%u n_cached=%u n_out=%u prep_ms=%.1f "
+            "request id=%s route=%s status=%d n_prompt=%u n_cached=%u n_out=%u prep_ms=%.1f "
             "queue_ms=%.1f ttft_ms=%.1f total_ms=%.1f finish=%s%s%s",
-            c->request_id, (int)c->route, c->http, api_prompt_tokens(c), api_cached_tokens(c),
-            api_completion_tokens(c), (double)c->prep_ns / 1e6,
+            c->request_id, api_route_name(c->route), c->http, api_prompt_tokens(c),
+            api_cached_tokens(c), api_completion_tokens(c), (double)c->prep_ns / 1e6,
             scheduled > c->begin_ns ? (double)(scheduled - c->begin_ns) / 1e6 : 0.0,
             c->first_token_ns ? (double)(c->first_token_ns - c->begin_ns) / 1e6 : 0.0,
             (double)(now - c->begin_ns) / 1e6,
@@ -240,14 +240,21 @@ static pgd_status submit_failed(pgd_call *c, const pgd_error *err, api_error *e)
                          c->route == PGD_ROUTE_CHAT ? "messages" : "prompt");
 }
 
-static void submit_all(pgd_call *c) {
-    for (uint32_t i = 0; i < c->g.n_requests; i++) {
-        api_request *const q = &c->g.requests[i];
+/* A batch goes in piece by piece, so that one call neither fills the queue for all nor is refused
+ * for its size: what finds the queue full is tried again when one of its own requests ends, and
+ * every second. Only a call of which nothing could be taken is refused. */
+void api_call_submit(pgd_call *c) {
+    for (; c->g.n_submitted < c->g.n_requests; c->g.n_submitted++) {
+        api_request *const q = &c->g.requests[c->g.n_submitted];
+        if (c->n_inside == API_MAX_INSIDE) return;
         if (api_request_is_empty(q)) continue;
         q->r.id = atomic_fetch_add_explicit(&c->api->next_id, 1, memory_order_relaxed) + 1;
         q->r.sink = &c->loop->sink;
         pgd_error err = {0};
         if (pgd_engine_submit(c->model->engine, &q->r, &err) != PGD_OK) {
+            if (err.code == PGD_E_BUSY && c->g.n_submitted > 0 &&
+                pgd_api_get_state(c->api) == PGD_API_READY)
+                return;
             api_error e = {0};
             (void)submit_failed(c, &err, &e);
             api_call_fail(c, &e);
@@ -278,7 +285,7 @@ void api_call_prepared(pgd_call *c) {
     } else if (!is_generation(c->route)) {
         api_answer_json(c, 200);
     } else {
-        submit_all(c);
+        api_call_submit(c);
     }
     if (api_call_pump(c, 0, c->g.n_choices) || c->phase == API_ENDED) api_call_changed(c);
 }
@@ -388,6 +395,10 @@ bool pgd_call_tick(pgd_call *c) {
         if (c->with_worker) return false;
         expire(c);
         return true;
+    }
+    if (c->phase == API_RUN) {
+        api_call_submit(c);
+        if (c->phase == API_ENDED) return true;
     }
     const uint64_t every = c->api->opt.keep_alive_ns;
     if (c->phase != API_RUN || !c->g.stream || !every) return false;

@@ -22,6 +22,7 @@ enum {
     API_REQUEST_ID_BYTES = 132,
     API_COALESCE_BYTES = 16 << 10, /* unsent output above this: several tokens share a chunk */
     API_BACKLOG_BYTES = 1 << 20,   /* and above this, tokens wait in their log */
+    API_MAX_INSIDE = 256,          /* requests of one call in the engine at once */
 };
 
 typedef struct api_metrics {
@@ -105,13 +106,13 @@ typedef struct api_gen {
     bool stream, include_usage, continuous_usage, echo, include_stop, skip_special;
     bool want_logprobs, want_ids, tokens_as_ids, keep_pending;
     uint32_t n_top;
-    uint32_t min_tokens;
     bool ignored_priority;
     const char *service_tier; /* NULL: not asked */
     api_stops stops;
     uint32_t n_user_stop_ids;
     int32_t user_stop_ids[API_MAX_STOP_IDS];
     uint32_t n_requests, n_choices, n_open;
+    uint32_t n_submitted; /* requests [0, n_submitted) were handed to the engine */
     api_request *requests;
     api_choice *choices;
     bool began;     /* stream: the role chunks are out */
@@ -233,12 +234,16 @@ void api_call_start_stream(pgd_call *c);
 void api_call_cancel(pgd_call *c, pgd_cancel_reason reason);
 /* Choices [first, first + n). */
 bool api_call_pump(pgd_call *c, uint32_t first, uint32_t n);
+/* Hand the engine more of a batch's requests, as many as it takes now. */
+void api_call_submit(pgd_call *c);
 void api_call_prepared(pgd_call *c);
 void api_call_changed(pgd_call *c);
 /* Free when nobody holds it. */
 void api_call_collect(pgd_call *c);
 
-/* route.c: answers of the small routes; writes c->out and headers. */
+/* route.c */
+const char *api_route_name(pgd_route r);
+/* answers of the small routes; writes c->out and headers. */
 void api_route_small(pgd_call *c, pgd_sv arg);
 void api_answer_json(pgd_call *c, int http);
 /* models.c, admin.c */

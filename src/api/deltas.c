@@ -115,7 +115,7 @@ static void end_choice(pgd_call *c, api_choice *ch, pgd_finish finish) {
 
 /* A stop string in the last `fresh` bytes of the text: cut there and end. */
 static bool stopped_by_string(pgd_call *c, api_choice *ch, size_t fresh) {
-    if (!c->g.stops.n || ch->n_seen <= c->g.min_tokens) return false;
+    if (!c->g.stops.n || ch->n_seen <= ch->rq->r.sampling.min_tokens) return false;
     const size_t from = ch->text.n - fresh;
     api_stop_hit hit = {0};
     if (!api_stop_feed(&c->g.stops, &ch->scan, ch->text.p + from, fresh, &hit)) return false;

@@ -301,7 +301,6 @@ static pgd_status prep_generation(pgd_call *c, const pgd_json *body) {
         g->requests[i].first_choice = i * n;
         PGD_TRY(build_request(c, &f, &g->requests[i], &common, n, e));
     }
-    g->min_tokens = g->requests[0].r.sampling.min_tokens;
     g->keep_pending = g->want_logprobs || g->want_ids;
     PGD_TRY(lay_out_choices(c, n, e));
     if (g->stream) make_prefix(c);

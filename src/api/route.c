@@ -5,6 +5,16 @@
 #include "call.h"
 #include "pagoda/jsonw.h"
 
+const char *api_route_name(pgd_route r) {
+    static const char *const names[PGD_ROUTE_N] = {
+        [PGD_ROUTE_CHAT] = "chat",
+        [PGD_ROUTE_COMPLETIONS] = "completions",
+        [PGD_ROUTE_TOKENIZE] = "tokenize",
+        [PGD_ROUTE_DETOKENIZE] = "detokenize",
+    };
+    return r < PGD_ROUTE_N && names[r] ? names[r] : "other";
+}
+
 /* c->out holds the answer: close the call with it. */
 void api_answer_json(pgd_call *c, int http) {
     if (c->out.failed) {

@@ -166,18 +166,43 @@ static void a_full_house_refuses_with_retry_after(void **state) {
     rig_close(&r);
 }
 
-static void a_full_engine_refuses_and_cancels_what_was_taken(void **state) {
+static void a_full_engine_refuses_a_call_it_cannot_begin(void **state) {
     (void)state;
     rig r;
     rig_open(&r, &(rig_options){.engine_queued = 2});
     r.hold_engine = true;
-    pgd_call *c = rig_begin(&r, PGD_ROUTE_COMPLETIONS,
-                            "{\"model\":\"small\",\"prompt\":[\"a\",\"b\",\"c\",\"d\"]}");
+    pgd_call *waiting =
+        rig_begin(&r, PGD_ROUTE_COMPLETIONS,
+                  "{\"model\":\"small\",\"prompt\":[\"a\",\"b\"],\"max_tokens\":1}");
+    rig_wait_prepared(&r, waiting);
+    pgd_call *c = rig_begin(&r, PGD_ROUTE_COMPLETIONS, "{\"model\":\"small\",\"prompt\":\"c\"}");
     rig_wait_prepared(&r, c);
     assert_int_equal(pgd_call_get_state(c), PGD_CALL_DONE);
     assert_int_equal(pgd_call_http_status(c), 503);
     assert_non_null(strstr(pgd_call_output(c)->p, "server_overloaded"));
     pgd_call_release(&c);
+    r.hold_engine = false;
+    rig_wait(&r, waiting);
+    assert_int_equal(pgd_call_http_status(waiting), 200);
+    pgd_call_release(&waiting);
+    rig_close(&r);
+}
+
+static void a_batch_larger_than_the_queue_goes_in_piece_by_piece(void **state) {
+    (void)state;
+    rig r;
+    rig_open(&r, &(rig_options){.engine_queued = 2});
+    pgd_buf body = {0};
+    pgd_buf_puts(&body, "{\"model\":\"small\",\"max_tokens\":2,\"ignore_eos\":true,\"prompt\":[");
+    for (int i = 0; i < 600; i++)
+        pgd_buf_putf(&body, i ? ",[%d]" : "[%d]", i % 256);
+    pgd_buf_puts(&body, "]}");
+    fold f;
+    rig_fold(&r, PGD_ROUTE_COMPLETIONS, body.p, 0, &f);
+    assert_int_equal(f.n_choices, 600);
+    assert_non_null(strstr(f.usage.p, "\"completion_tokens\":1200"));
+    fold_fini(&f);
+    pgd_buf_fini(&body);
     rig_close(&r);
 }
 
@@ -389,7 +414,8 @@ int main(void) {
         cmocka_unit_test(request_ids_are_echoed_when_they_are_printable),
         cmocka_unit_test(states_other_than_ready_refuse_with_retry_after),
         cmocka_unit_test(a_full_house_refuses_with_retry_after),
-        cmocka_unit_test(a_full_engine_refuses_and_cancels_what_was_taken),
+        cmocka_unit_test(a_full_engine_refuses_a_call_it_cannot_begin),
+        cmocka_unit_test(a_batch_larger_than_the_queue_goes_in_piece_by_piece),
         cmocka_unit_test(waiting_past_the_deadline_is_a_queue_timeout),
         cmocka_unit_test(generating_past_the_deadline_is_a_timeout),
         cmocka_unit_test(the_deadline_is_also_kept_by_the_engine),
