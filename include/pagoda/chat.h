@@ -13,12 +13,14 @@
 
 typedef struct pgd_chat pgd_chat;
 
-/* Load the chat template of a model folder: chat_template.jinja, else `chat_template` of
+/* Load the chat template of a model folder: chat_template.jinja (and for requests with tools
+ * additional_chat_templates/tool_use.jinja), else chat_template.json, else `chat_template` of
  * tokenizer_config.json (a string, or a list of named templates: "default", and "tool_use" when
- * tools are given), with bos/eos/unk/pad tokens and other special tokens of tokenizer_config.json
- * as context. override_path, if not NULL, is a file used instead. *out is NULL with PGD_OK when the
- * model has none (chat requests are then refused). Errors: PGD_E_FORMAT, PGD_E_IO naming the file.
- */
+ * tools are given), with every "..._token" of tokenizer_config.json as context. What the template
+ * takes (parts, developer role, later system messages, arguments as objects or text) is found by
+ * rendering some twenty small conversations. override_path, if not NULL, is a file used instead.
+ * *out is NULL with PGD_OK when the model has none (chat requests are then refused). Errors:
+ * PGD_E_FORMAT, PGD_E_IO, PGD_E_NOT_FOUND, PGD_E_LIMIT naming the file. */
 pgd_status pgd_chat_load(const char *model_dir, const char *override_path, pgd_chat **out,
                          pgd_error *err);
 void pgd_chat_destroy(pgd_chat **c);
