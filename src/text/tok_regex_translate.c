@@ -2,7 +2,9 @@
  *
  * The two agree on nearly everything that tokenizers use. Where they differ:
  *   \s \S \w \W     Oniguruma: Unicode properties; PCRE2's own sets are slightly different
+ *   \b \B           borders of Oniguruma's words
  *   \h \H           hex digit / not; in PCRE2 horizontal space
+ *   [[:alpha:]]     Unicode properties, the named ones only
  *   \uHHHH          a code point
  *   (?m)            dot matches newline, PCRE2 (?s)
  *   {,n}            {0,n}
@@ -19,9 +21,9 @@
 enum { MAX_GROUPS = 128 };
 
 /* Contents of classes. Each ends in a property, so that a hyphen behind it stays a hyphen. */
-static const char SPACE[] = "\\x{9}-\\x{d}\\x{85}\\p{Z}";
-static const char WORD[] = "\\x{24b6}-\\x{24e9}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
-                           "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}";
+#define SPACE "\\x{9}-\\x{d}\\x{85}\\p{Z}"
+#define WORD_CLASS "\\x{24b6}-\\x{24e9}\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}"
+#define WORD "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}" WORD_CLASS
 
 typedef struct xlat {
     pgd_sv in;
@@ -103,6 +105,10 @@ static pgd_status escape(xlat *x, bool in_class) {
         return refuse(x, "\\W and \\H inside a class are not supported");
     } else if (c == 'S' || c == 'W' || c == 'H') {
         pgd_buf_putf(x->out, "[^%s]", c == 'S' ? SPACE : c == 'W' ? WORD : "0-9a-fA-F");
+    } else if ((c == 'b' || c == 'B') && !in_class) {
+        const char not_second = c == 'b' ? '!' : '=', second = c == 'b' ? '=' : '!';
+        pgd_buf_putf(x->out, "(?:(?<=[%s])(?%c[%s])|(?<![%s])(?%c[%s]))", WORD, not_second, WORD,
+                     WORD, second, WORD);
     } else if (c == 'u') {
         if (!code_point(x)) return refuse(x, "\\u without four hex digits");
         return PGD_OK;
@@ -119,6 +125,28 @@ static pgd_status escape(xlat *x, bool in_class) {
     return PGD_OK;
 }
 
+/* [:name:] at x->i: Oniguruma's Unicode meaning of it. */
+static pgd_status posix_class(xlat *x) {
+    static const struct {
+        const char *name, *meaning;
+    } names[] = {{"alpha", "\\p{Alphabetic}"}, {"alnum", "\\p{Alphabetic}\\p{Nd}"},
+                 {"punct", "\\p{P}\\p{S}"},    {"space", SPACE},
+                 {"upper", "\\p{Uppercase}"},  {"lower", "\\p{Lowercase}"},
+                 {"word", WORD_CLASS},         {"digit", "\\p{Nd}"},
+                 {"xdigit", "0-9a-fA-F"},      {"blank", "\\t\\p{Zs}"}};
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+        const size_t n = strlen(names[k].name);
+        if (x->in.n - x->i < n + 4 || memcmp(x->in.p + x->i + 2, names[k].name, n) != 0 ||
+            memcmp(x->in.p + x->i + 2 + n, ":]", 2) != 0) {
+            continue;
+        }
+        pgd_buf_puts(x->out, names[k].meaning);
+        x->i += n + 4;
+        return PGD_OK;
+    }
+    return refuse(x, "this POSIX class is not supported");
+}
+
 /* Where in a class the translation stands. */
 typedef struct class_place {
     unsigned depth; /* nested classes around the item */
@@ -132,12 +160,8 @@ static pgd_status class_item(xlat *x, class_place *at) {
     const bool after_border = at->border;
     at->border = c == ']' || (c == '[' && next != ':');
     if (c == '\\') return escape(x, true);
-    if (c == '[' && next == ':') {
-        do {
-            pgd_buf_putc(x->out, x->in.p[x->i++]);
-        } while (peek(x, 0) >= 0 && peek(x, 0) != ']');
-        if (peek(x, 0) < 0) return refuse(x, "unclosed class");
-    } else if (c == '[') {
+    if (c == '[' && next == ':') return posix_class(x);
+    if (c == '[') {
         if (next == '^') return refuse(x, "a negated class inside a class is not supported");
         at->depth++;
         x->i++;

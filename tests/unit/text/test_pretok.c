@@ -65,6 +65,9 @@ static void patterns_mean_what_oniguruma_makes_of_them(void **state) {
     expect(" ?[^(\\s|[.,!?])]+", "a b.c (d)", "0-1 1-3 4-5 7-8 "); /* BLOOM's pattern */
     expect("[a[b]-[c]]+", "a-c!b", "0-3 4-5 ");
     expect("[[-]x]+", "-x!", "0-2 ");
+    expect("[[:alpha:]_]+|[^[:alnum:]]", "a\xCD\x85_1!", "0-4 5-6 "); /* U+0345 is alphabetic */
+    expect("[[:punct:]]+", "a$,\xC2\xA2 ", "1-5 ");                   /* symbols too */
+    expect("\\bx\\b", "x x\xCC\x81 x", "0-1 6-7 ");
     expect("x{", "x{", "0-2 ");
     expect("[]a]+", "]a", "0-2 ");
     expect("(?i:'s)", "'S '\xC5\xBF", "0-2 3-6 "); /* long s folds to s */
@@ -78,8 +81,9 @@ static void an_empty_match_behind_a_match_is_skipped(void **state) {
 }
 
 static void what_has_no_counterpart_is_refused(void **state) {
-    static const char *const bad[] = {"[\\W_]", "[a[^b]]",  "[a&&b]", "(",    "[a",
-                                      "a\\",    "\\p{Foo}", "\\u12",  "\\p{L"};
+    static const char *const bad[] = {"[\\W_]",    "[a[^b]]",  "[[:cntrl:]]", "[[:^alpha:]]",
+                                      "[[:alpha]", "[a&&b]",   "(",           "[a",
+                                      "a\\",       "\\p{Foo}", "\\u12",       "\\p{L"};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         pgd_tok_regex *re = NULL;
