@@ -166,7 +166,7 @@ static jval *slice_seq(jrun *r, jval *q, int64_t first, int64_t step, int64_t co
 }
 
 jval *jslice(jrun *r, jval *obj, jval *start, jval *stop, jval *step) {
-    int64_t first, by, count, n;
+    int64_t first = 0, by = 1, count = 0, n;
     const bool is_seq = obj->type == JV_SEQ && obj->sub <= JQ_TUPLE;
     if (obj->type == JV_UNDEF) return jundef_fail(r, obj);
     if (obj->type != JV_STR && obj->type != JV_RANGE && !is_seq)

@@ -109,7 +109,7 @@ static jval *q_index(jrun *r, jval *self, const jargs *args) {
 }
 
 static jval *q_count(jrun *r, jval *self, const jargs *args) {
-    jval *v[1];
+    jval *v[1] = {NULL};
     int64_t n = 0;
     if (!jbind(r, "count", "value!", args, v, 1)) return NULL;
     for (size_t i = 0; i < self->as.q.n; i++)
@@ -122,7 +122,7 @@ static jval *q_copy(jrun *r, jval *self, const jargs *args) {
 }
 
 static jval *q_pop(jrun *r, jval *self, const jargs *args) {
-    jval *v[1];
+    jval *v[1] = {NULL};
     int64_t i = -1;
     jseq *const q = &self->as.q;
     if (!jbind(r, "pop", "index", args, v, 1)) return NULL;
