@@ -22,6 +22,9 @@ typedef struct pgd_fs_map {
 /* Map a regular file read-only. An empty file gives {NULL, 0}. */
 pgd_status pgd_fs_map_open(const char *path, pgd_fs_map *out, pgd_error *err);
 void pgd_fs_map_close(pgd_fs_map *m);
+/* The map will hardly be read from now on: its pages stop counting as this process's memory. They
+ * come back from the file when they are touched. */
+void pgd_fs_map_idle(const pgd_fs_map *m);
 
 /* out = dir "/" name, bounded. Errors: PGD_E_LIMIT. */
 pgd_status pgd_fs_join(char *out, size_t out_bytes, const char *dir, const char *name,

@@ -122,6 +122,10 @@ void pgd_model_slot(const pgd_model *m, pgd_slot_kind kind, uint32_t layer, pgd_
 /* Bytes of all weights in the files. */
 uint64_t pgd_model_weight_bytes(const pgd_model *m);
 
+/* The device has its own copy of the weights: the mapped files stop counting as memory in use. What
+ * is still read from them comes back by itself. */
+void pgd_model_weights_idle(const pgd_model *m);
+
 /* cos and sin tables for positions [first, first + n): out_cos/out_sin [n][rotary_dim / 2] f32, as
  * transformers computes them (inverse frequencies in float32, attention factor applied). For
  * PGD_ROPE_DYNAMIC the frequencies are those of a sequence of seq_len tokens. */

@@ -95,6 +95,10 @@ void pgd_fs_map_close(pgd_fs_map *m) {
     *m = (pgd_fs_map){0};
 }
 
+void pgd_fs_map_idle(const pgd_fs_map *m) {
+    if (m->data) (void)madvise((void *)(uintptr_t)m->data, m->bytes, MADV_DONTNEED);
+}
+
 pgd_status pgd_fs_join(char *out, size_t out_bytes, const char *dir, const char *name,
                        pgd_error *err) {
     const size_t n = strlen(dir);

@@ -189,6 +189,7 @@ pgd_status loader_load(const pgd_model *model, devmem *mem, unsigned flags,
         if (load_layer(&l, i) != PGD_OK) return pgd_wrap(err, "layer %u", i);
     PGD_TRY(load_vector(&l, PGD_W_FINAL_NORM, 0, 1, &out->final_norm));
     PGD_TRY(load_matrix(&l, PGD_W_LM_HEAD, 0, &out->lm_head));
+    pgd_model_weights_idle(model);
     if (progress) atomic_store_explicit(progress, 1000, memory_order_relaxed);
     return PGD_OK;
 }

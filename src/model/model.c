@@ -109,6 +109,10 @@ void pgd_model_close(pgd_model **m) {
     *m = NULL;
 }
 
+void pgd_model_weights_idle(const pgd_model *m) {
+    if (m->w) weights_idle(m->w);
+}
+
 const pgd_model_spec *pgd_model_get_spec(const pgd_model *m) {
     return &m->spec;
 }

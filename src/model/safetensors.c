@@ -246,6 +246,10 @@ void st_close(st_file **f) {
     *f = NULL;
 }
 
+void st_idle(const st_file *f) {
+    pgd_fs_map_idle(&f->map);
+}
+
 const char *st_path(const st_file *f) {
     return f->path;
 }

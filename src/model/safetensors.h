@@ -31,6 +31,8 @@ pgd_status st_open(const char *path, st_file **out, pgd_error *err);
 pgd_status st_open_bytes(const char *name, const uint8_t *bytes, size_t n, st_file **out,
                          pgd_error *err);
 void st_close(st_file **f);
+/* Its tensors were copied: let the mapped pages go. */
+void st_idle(const st_file *f);
 const char *st_path(const st_file *f);
 size_t st_count(const st_file *f);
 const st_tensor *st_at(const st_file *f, size_t i);

@@ -136,6 +136,11 @@ void weights_close(weights **w) {
     *w = NULL;
 }
 
+void weights_idle(const weights *w) {
+    for (uint32_t i = 0; i < w->n_files; i++)
+        st_idle(w->file[i]);
+}
+
 static const st_tensor *find(const weights *w, const char *name, uint32_t *file) {
     uint64_t at = 0;
     const pgd_sv key = pgd_sv_c(name);

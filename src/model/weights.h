@@ -10,6 +10,8 @@ typedef struct weights weights;
 /* Open model.safetensors, or the shards of model.safetensors.index.json. */
 pgd_status weights_open(const char *dir, weights **out, pgd_error *err);
 void weights_close(weights **w);
+/* Let the pages of all files go. */
+void weights_idle(const weights *w);
 /* Type of the embedding as stored. Errors: it is missing or no float. */
 pgd_status weights_dtype(const weights *w, pgd_dtype *out, pgd_error *err);
 
