@@ -229,10 +229,16 @@ void pgd_api_loop_drain(pgd_api_loop *l, void (*changed)(pgd_call *call, void *c
     }
 }
 
+static void tell_nobody(pgd_call *call, void *ctx) {
+    (void)call;
+    (void)ctx;
+}
+
 void pgd_api_loop_destroy(pgd_api_loop **l) {
     if (!l || !*l) return;
     pgd_api_loop_wait(*l);
-    pgd_api_loop_drain(*l, NULL, NULL); /* all calls are released: this frees the last of them */
+    pgd_api_loop_drain(*l, tell_nobody,
+                       NULL); /* all calls are released: this frees the last of them */
     PGD_ASSERT(!(*l)->changed);
     pgd_free(*l);
     *l = NULL;

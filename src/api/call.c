@@ -83,7 +83,7 @@ static void trace(const pgd_call *c) {
             scheduled > c->begin_ns ? (double)(scheduled - c->begin_ns) / 1e6 : 0.0,
             c->first_token_ns ? (double)(c->first_token_ns - c->begin_ns) / 1e6 : 0.0,
             (double)(now - c->begin_ns) / 1e6,
-            c->g.n_choices ? api_finish_name(&c->g.choices[0]) : "none",
+            c->g.n_choices && c->g.choices[0].finish ? api_finish_name(&c->g.choices[0]) : "none",
             c->err.status ? " error=" : "", c->err.status ? pgd_status_name(c->err.status) : "");
 }
 

@@ -25,10 +25,10 @@ typedef enum row_kind {
 
 typedef struct row {
     const char *name;
-    uint8_t kind, routes;
-    uint16_t offset;
     double min, max; /* numbers; strings: length in bytes, max 0 = any */
-    bool open_min;   /* the minimum itself is excluded */
+    uint16_t offset;
+    uint8_t kind, routes;
+    bool open_min; /* the minimum itself is excluded */
 } row;
 
 #define GEN (API_ON_CHAT | API_ON_COMPLETIONS)
@@ -37,21 +37,21 @@ typedef struct row {
 #define ALL (GEN | TEXTY)
 #define AT(member) offsetof(api_fields, member)
 #define BOOL(nm, on, m)                                                                            \
-    { .name = nm, .kind = ROW_BOOL, .routes = on, .offset = AT(m) }
+    { .name = (nm), .kind = ROW_BOOL, .routes = (on), .offset = AT(m) }
 #define INT(nm, on, m, lo, hi)                                                                     \
-    { .name = nm, .kind = ROW_INT, .routes = on, .offset = AT(m), .min = lo, .max = hi }
+    { .name = (nm), .kind = ROW_INT, .routes = (on), .offset = AT(m), .min = (lo), .max = (hi) }
 #define NUM(nm, on, m, lo, hi)                                                                     \
-    { .name = nm, .kind = ROW_NUM, .routes = on, .offset = AT(m), .min = lo, .max = hi }
+    { .name = (nm), .kind = ROW_NUM, .routes = (on), .offset = AT(m), .min = (lo), .max = (hi) }
 #define STR(nm, on, m, lo, hi)                                                                     \
-    { .name = nm, .kind = ROW_STR, .routes = on, .offset = AT(m), .min = lo, .max = hi }
+    { .name = (nm), .kind = ROW_STR, .routes = (on), .offset = AT(m), .min = (lo), .max = (hi) }
 #define ARRAY(nm, on, m)                                                                           \
-    { .name = nm, .kind = ROW_ARRAY, .routes = on, .offset = AT(m) }
+    { .name = (nm), .kind = ROW_ARRAY, .routes = (on), .offset = AT(m) }
 #define OBJECT(nm, on, m)                                                                          \
-    { .name = nm, .kind = ROW_OBJECT, .routes = on, .offset = AT(m) }
+    { .name = (nm), .kind = ROW_OBJECT, .routes = (on), .offset = AT(m) }
 #define ANY(nm, on, m)                                                                             \
-    { .name = nm, .kind = ROW_ANY, .routes = on, .offset = AT(m) }
+    { .name = (nm), .kind = ROW_ANY, .routes = (on), .offset = AT(m) }
 #define REFUSED(nm, on)                                                                            \
-    { .name = nm, .kind = ROW_REFUSED, .routes = on }
+    { .name = (nm), .kind = ROW_REFUSED, .routes = (on) }
 
 #define I32_MAX 2147483647.0
 #define I64_MIN_D (-9223372036854775808.0)

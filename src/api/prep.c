@@ -5,6 +5,7 @@
  * prefix. Afterwards the body and its tree are dropped. Defaults: request, then the model's
  * generation_config, then the API's. Failures land in c->err; the loop answers them. Between the
  * costly parts `give_up` is looked at, so that work for clients that left ends early. */
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -109,18 +110,17 @@ static pgd_status settle_length(pgd_call *c, const api_fields *f, api_request *q
         e->n_prompt_tokens = (int64_t)n;
         e->n_ctx = (int64_t)ctx;
         return api_fail(e, PGD_E_LIMIT, "context_length_exceeded", chat ? "messages" : "prompt",
-                        "This model's maximum context length is %llu tokens. However, you "
-                        "requested %llu tokens (%llu in the %s, %llu in the completion). Please "
-                        "reduce the length of the %s or completion.",
-                        (unsigned long long)ctx, (unsigned long long)(n + asked),
-                        (unsigned long long)n, chat ? "messages" : "prompt",
-                        (unsigned long long)asked, chat ? "messages" : "prompt");
+                        "This model's maximum context length is %" PRIu64 " tokens. However, you "
+                        "requested %" PRIu64 " tokens (%" PRIu64 " in the %s, %" PRIu64
+                        " in the completion). Please reduce the length of the %s or completion.",
+                        ctx, n + asked, n, chat ? "messages" : "prompt", asked,
+                        chat ? "messages" : "prompt");
     }
     if (f->min_tokens.given && want != UINT64_MAX && (uint64_t)f->min_tokens.v > want)
         return api_fail(e, PGD_E_INVALID, "integer_above_max_value", "min_tokens",
                         "Invalid 'min_tokens': integer above maximum value. Expected a value <= "
-                        "max_tokens (%llu), but got %lld instead.",
-                        (unsigned long long)want, (long long)f->min_tokens.v);
+                        "max_tokens (%" PRIu64 "), but got %" PRId64 " instead.",
+                        want, f->min_tokens.v);
     q->r.max_new_tokens = (uint32_t)(want < ctx - n ? want : ctx - n);
     const uint64_t min = f->min_tokens.given ? (uint64_t)f->min_tokens.v : 0;
     q->r.sampling.min_tokens = (uint32_t)(min < q->r.max_new_tokens ? min : q->r.max_new_tokens);
