@@ -184,7 +184,7 @@ void check_linear(check *c) {
                                  .epi = v < 2   ? PGD_EPI_NONE
                                         : v < 5 ? PGD_EPI_SWIGLU
                                                 : PGD_EPI_RESIDUAL,
-                                 .gelu = v == 3,
+                                 .gelu = v == 3 || v == 4,
                                  .with_bias = v == 1 || v >= 4};
                 if (l.epi == PGD_EPI_RESIDUAL) l.y_type = PGD_F32;
                 if (l.epi == PGD_EPI_SWIGLU && l.n % 2) continue;
