@@ -224,6 +224,38 @@ static void tokens_behind_a_stop_string_have_no_logprobs(void **state) {
     }
 }
 
+/* A SentencePiece-like decoder, which strips the first space of a text: an answer follows its
+ * prompt, so its own first space must stay. */
+static void the_first_token_keeps_its_space(void **state) {
+    (void)state;
+    static const char json[] =
+        "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":[{\"id\":0,"
+        "\"content\":\"<s>\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"
+        "\"normalized\":false,\"special\":true}],\"normalizer\":null,\"pre_tokenizer\":null,"
+        "\"post_processor\":null,\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":"
+        "\"Replace\",\"pattern\":{\"String\":\"\xE2\x96\x81\"},\"content\":\" \"},{\"type\":"
+        "\"ByteFallback\"},{\"type\":\"Fuse\"},{\"type\":\"Strip\",\"content\":\" \",\"start\":1,"
+        "\"stop\":0}]},\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,"
+        "\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,\"fuse_unk\":false,"
+        "\"byte_fallback\":true,\"vocab\":{\"<s>\":0,\"\xE2\x96\x81Hello\":1,"
+        "\"\xE2\x96\x81world\":2,\"<0xC3>\":3,\"<0xA9>\":4,\"!\":5},\"merges\":[]}}";
+    pgd_tokenizer *pieces = NULL;
+    pgd_error err = {0};
+    if (pgd_tokenizer_parse((pgd_sv){json, sizeof json - 1}, &pieces, &err) != PGD_OK)
+        fail_msg("%s", err.msg);
+    const pgd_tokenizer *const before = api->model_data.tokenizer;
+    api->model_data.tokenizer = pieces;
+    const int32_t ids[] = {2, 3, 4, 2};
+    text_is("{\"model\":\"m\",\"prompt\":[0,1],\"stream\":true}", ids, N(ids), PGD_FINISH_LENGTH,
+            " world\xC3\xA9 world", "null");
+    text_is("{\"model\":\"m\",\"prompt\":[0,1],\"echo\":true}", ids, N(ids), PGD_FINISH_LENGTH,
+            "Hello world\xC3\xA9 world", "null");
+    text_is("{\"model\":\"m\",\"prompt\":[1,1,1,1,1,1,1,1,1,1,1],\"logprobs\":0}", ids, N(ids),
+            PGD_FINISH_LENGTH, " world\xC3\xA9 world", "null");
+    api->model_data.tokenizer = before;
+    pgd_tokenizer_destroy(&pieces);
+}
+
 static void random_scripts_stream_as_they_answer(void **state) {
     (void)state;
     uint64_t seed = 77;
@@ -361,6 +393,7 @@ int main(void) {
         cmocka_unit_test(each_token_is_one_chunk_when_the_reader_keeps_up),
         cmocka_unit_test(logprobs_come_with_the_chunk_that_holds_the_text),
         cmocka_unit_test(tokens_behind_a_stop_string_have_no_logprobs),
+        cmocka_unit_test(the_first_token_keeps_its_space),
         cmocka_unit_test(random_scripts_stream_as_they_answer),
         cmocka_unit_test(choices_end_apart_and_count_what_they_used),
         cmocka_unit_test(the_engines_failure_is_an_error_not_an_answer),
