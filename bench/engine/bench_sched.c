@@ -1,10 +1,8 @@
 /* bench_sched [running [steps [page_tokens]]]: host time of one engine step at `running` sequences
- * (default 1024), all decoding, on the simulated device. The device's own work is timed apart (it
- * runs inside submit) and left out. Prints percentiles of
- *   plan:   schedule, take pages, encode the blob and its digest
- *   commit: results into sequences, tree, logs and metrics
- *   turn:   everything of a turn but the device
- * over steady decoding, where page boundaries, tree inserts and evictions happen as they come. */
+ * (default 1024), all decoding, on the simulated device, which runs on a thread of its own as a
+ * real one does. Prints percentiles of plan:   schedule, take pages, encode the blob and its
+ * digest, submit commit: results into sequences, tree, logs and metrics turn:   both, and the stats
+ * over steady decoding, where page boundaries and tree inserts happen as they come. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,9 +14,7 @@
 enum { PROMPT = 128, MAX_STEPS = 20000 };
 
 typedef struct bench {
-    pgd_exec *inner; /* the simulator */
-    pgd_exec port;   /* wraps it to time it */
-    uint64_t device_ns;
+    pgd_exec *exec;
     uint32_t n_running, n_steps, page_tokens;
     pgd_sink sink;
     pgd_request *req;
@@ -26,38 +22,9 @@ typedef struct bench {
     int32_t *tok;
 } bench;
 
-static bench *of(pgd_exec *x) {
-    return (bench *)(void *)((char *)x - offsetof(bench, port));
-}
-
 static uint64_t now(void) {
     const pgd_clock c = pgd_clock_monotonic();
     return pgd_clock_now(&c);
-}
-
-static const pgd_exec_info *b_info(const pgd_exec *x) {
-    const bench *b = (const bench *)(const void *)((const char *)x - offsetof(bench, port));
-    return b->inner->info(b->inner);
-}
-static void *b_begin(pgd_exec *x) {
-    return of(x)->inner->begin(of(x)->inner);
-}
-static void b_submit(pgd_exec *x) {
-    const uint64_t t = now();
-    of(x)->inner->submit(of(x)->inner);
-    of(x)->device_ns += now() - t;
-}
-static const pgd_step_result *b_poll(pgd_exec *x) {
-    return of(x)->inner->poll(of(x)->inner);
-}
-static void b_release(pgd_exec *x) {
-    of(x)->inner->release(of(x)->inner);
-}
-static void b_on_result(pgd_exec *x, void (*fn)(void *), void *ctx) {
-    (void)x, (void)fn, (void)ctx; /* nobody sleeps here */
-}
-static void b_destroy(pgd_exec *x) {
-    of(x)->inner->destroy(of(x)->inner);
 }
 
 static void no_wake(void *ctx) {
@@ -122,16 +89,16 @@ static pgd_engine *open_engine(bench *b, pgd_metrics *m) {
                                             .max_plan_bytes = 1 << 24},
                                  .steps_in_flight = 2,
                                  .max_model_len = len,
-                                 .eos_id = -1};
+                                 .eos_id = -1,
+                                 .realtime = true};
     const pgd_engine_options opt = {.max_num_seqs = b->n_running,
                                     .max_num_batched_tokens = 8192,
                                     .max_model_len = len,
                                     .max_queued = b->n_running,
                                     .prefix_caching = true,
                                     .metrics = m};
-    b->port = (pgd_exec){b_info, b_begin, b_submit, b_poll, b_release, b_on_result, b_destroy};
-    if (pgd_exec_open_sim(&sim, &b->inner, &err) != PGD_OK ||
-        pgd_engine_create(&b->port, &opt, &e, &err) != PGD_OK) {
+    if (pgd_exec_open_sim(&sim, &b->exec, &err) != PGD_OK ||
+        pgd_engine_create(b->exec, &opt, &e, &err) != PGD_OK) {
         (void)fprintf(stderr, "%s\n", err.msg);
         exit(1);
     }
@@ -139,15 +106,14 @@ static pgd_engine *open_engine(bench *b, pgd_metrics *m) {
 }
 
 /* One step taken apart: commit what is ready, then plan. */
-static void one_step(bench *b, pgd_engine *e, uint64_t *plan, uint64_t *commit, uint64_t *turn) {
-    b->device_ns = 0;
+static void one_step(pgd_engine *e, uint64_t *plan, uint64_t *commit, uint64_t *turn) {
+    const pgd_step_result *r;
+    while (!(r = e->exec->poll(e->exec)))
+        pgd_mailbox_wait(e->inbox, 1000000);
     const uint64_t t0 = now();
-    const pgd_step_result *r = e->exec->poll(e->exec);
     e->now_ns = now();
-    if (r) {
-        eng_commit(e, r);
-        e->exec->release(e->exec);
-    }
+    eng_commit(e, r);
+    e->exec->release(e->exec);
     (void)eng_release_passed(e);
     const uint64_t t1 = now();
     (void)eng_plan_step(e);
@@ -155,8 +121,8 @@ static void one_step(bench *b, pgd_engine *e, uint64_t *plan, uint64_t *commit, 
     eng_publish_stats(e);
     const uint64_t t3 = now();
     *commit = t1 - t0;
-    *plan = t2 - t1 - b->device_ns;
-    *turn = t3 - t0 - b->device_ns;
+    *plan = t2 - t1;
+    *turn = t3 - t0;
 }
 
 int main(int argc, char **argv) {
@@ -179,15 +145,17 @@ int main(int argc, char **argv) {
     uint64_t *v = pgd_calloc((size_t)3 * b.n_steps, sizeof *v);
     if (!v) return 1;
     for (uint32_t i = 0; i < b.n_steps; i++)
-        one_step(&b, e, &v[i], &v[b.n_steps + i], &v[2 * (size_t)b.n_steps + i]);
+        one_step(e, &v[i], &v[b.n_steps + i], &v[2 * (size_t)b.n_steps + i]);
     (void)printf("%u sequences decoding, %u steps, pages of %u tokens, 2 steps in flight, metrics "
                  "on, host time per step:\n",
                  b.n_running, b.n_steps, b.page_tokens);
     report("plan", v, b.n_steps);
     report("commit", v + b.n_steps, b.n_steps);
     report("turn", v + 2 * (size_t)b.n_steps, b.n_steps);
+    while (atomic_load(&e->n_notified) + 1 < e->next_step) /* the device may be about to ring */
+        pgd_mailbox_wait(e->inbox, 1000000);
     pgd_engine_destroy(&e);
-    b.port.destroy(&b.port);
+    b.exec->destroy(b.exec);
     pgd_metrics_destroy(&m);
     pgd_free(v);
     pgd_free(b.req);

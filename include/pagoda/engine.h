@@ -32,7 +32,9 @@ typedef struct pgd_engine_options {
 /* The executor is borrowed and must outlive the engine. */
 pgd_status pgd_engine_create(pgd_exec *exec, const pgd_engine_options *opt, pgd_engine **out,
                              pgd_error *err);
-/* Stop the thread if it runs. Requests still alive end with PGD_FINISH_ERROR. */
+/* Stop the thread if it runs and wait until the executor has rung for its steps in flight (at most
+ * 5 s). Requests still alive end with PGD_FINISH_ERROR. An engine that is stepped by hand must have
+ * no step in flight on an executor with a thread of its own. */
 void pgd_engine_destroy(pgd_engine **e);
 
 /* Start the engine's own thread. */
