@@ -33,17 +33,21 @@ static void random_id(char *out, size_t n) {
     out[n] = '\0';
 }
 
-static void set_request_id(pgd_call *c, pgd_sv wanted) {
+bool api_take_request_id(pgd_call *c, pgd_sv wanted) {
     bool ok = wanted.n > 0 && wanted.n <= 128;
     for (size_t i = 0; ok && i < wanted.n; i++)
         ok = wanted.p[i] > 0x20 && wanted.p[i] < 0x7F;
-    if (ok) {
-        memcpy(c->request_id, wanted.p, wanted.n);
-        c->request_id[wanted.n] = '\0';
-    } else {
-        memcpy(c->request_id, "req_", 4);
-        random_id(c->request_id + 4, 24);
-    }
+    if (!ok) return false;
+    memcpy(c->request_id, wanted.p, wanted.n);
+    c->request_id[wanted.n] = '\0';
+    return true;
+}
+
+static void set_request_id(pgd_call *c, pgd_sv wanted) {
+    c->id_is_ours = !api_take_request_id(c, wanted);
+    if (!c->id_is_ours) return;
+    memcpy(c->request_id, "req_", 4);
+    random_id(c->request_id + 4, 24);
 }
 
 /* The call is over for drain and admission, whatever the engine still holds of it. */

@@ -143,6 +143,7 @@ struct pgd_call {
     uint64_t created; /* unix seconds */
     char id[API_ID_BYTES];
     char request_id[API_REQUEST_ID_BYTES];
+    bool id_is_ours; /* the client named none in its headers */
     pgd_buf body, tenant;
     bool may_set_priority;
 
@@ -222,6 +223,8 @@ void api_answer_open(pgd_call *c);
 void api_answer_close(pgd_call *c, const pgd_ids *prompt);
 
 /* call.c */
+/* Take the client's name of the request if it is 1..128 printable ASCII characters. */
+bool api_take_request_id(pgd_call *c, pgd_sv wanted);
 void api_call_fix_headers(pgd_call *c, int http, const char *content_type);
 /* Close one SSE event written since the last mark: on memory failure the event is undone and the
  * call fails. */

@@ -230,6 +230,7 @@ static pgd_status settle_flags(pgd_call *c, const api_fields *f, api_error *e) {
     c->model_name = (pgd_sv){name, f->model.n};
     api_stream_options so;
     PGD_TRY(api_read_stream_options(f->stream_options, &so, e));
+    if (c->id_is_ours) (void)api_take_request_id(c, f->request_id);
     g->stream = on(&f->stream, false);
     g->include_usage = g->stream && so.include_usage;
     g->continuous_usage = g->include_usage && so.continuous_usage;

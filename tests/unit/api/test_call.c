@@ -116,6 +116,23 @@ static void request_ids_are_echoed_when_they_are_printable(void **state) {
     rig_close(&r);
 }
 
+static void a_request_id_in_the_body_counts_when_no_header_has_one(void **state) {
+    (void)state;
+    rig r;
+    rig_open(&r, &(rig_options){0});
+    const char *const header[] = {"", "from-header"};
+    const char *const want[] = {"from-body", "from-header"};
+    for (int i = 0; i < 2; i++) {
+        const pgd_api_request rq = {.route = PGD_ROUTE_CHAT, .request_id = pgd_sv_c(header[i])};
+        rig_reply p;
+        rig_finish(
+            &r, rig_begin_as(&r, &rq, CHAT(",\"max_tokens\":1,\"request_id\":\"from-body\"")), &p);
+        assert_string_equal(rig_header(&p, "x-request-id"), want[i]);
+        rig_reply_fini(&p);
+    }
+    rig_close(&r);
+}
+
 static void states_other_than_ready_refuse_with_retry_after(void **state) {
     (void)state;
     rig r;
@@ -412,6 +429,7 @@ int main(void) {
         cmocka_unit_test(a_second_equal_prompt_reports_cached_tokens),
         cmocka_unit_test(other_tenants_and_salts_share_no_cache),
         cmocka_unit_test(request_ids_are_echoed_when_they_are_printable),
+        cmocka_unit_test(a_request_id_in_the_body_counts_when_no_header_has_one),
         cmocka_unit_test(states_other_than_ready_refuse_with_retry_after),
         cmocka_unit_test(a_full_house_refuses_with_retry_after),
         cmocka_unit_test(a_full_engine_refuses_a_call_it_cannot_begin),
