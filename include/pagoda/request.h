@@ -34,7 +34,7 @@ typedef struct pgd_toklog {
     uint32_t cap;
     int32_t *token;
     float *logprob; /* NULL without logprobs */
-    pgd_top *top;   /* [cap][n_top], NULL when n_top is 0 */
+    pgd_top *top;   /* [cap][n_top], NULL when n_top is 0; an unused place has id -1 */
     _Atomic uint32_t len;
     _Atomic uint32_t finish; /* pgd_finish; stored (release) after the last len */
     int32_t stop_token;      /* valid with PGD_FINISH_STOP */
