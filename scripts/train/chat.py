@@ -2,14 +2,13 @@
 
 A conversation is a list of messages as in the OpenAI API. `render` returns segments of text, each
 marked as the assistant's own words or not, so that training can weigh them differently.
-test_chat.py holds the two renderings equal.
+test_recipe.py holds the two renderings equal.
 """
 
 from skills.chatlib import dumps
 
 TOOL_TAIL = ('</tools>\nTo call a tool, answer with <tool_call>{"name": ..., "arguments": {...}}'
              "</tool_call>.<|im_end|>\n")
-
 
 
 def tool_call(name, arguments):

@@ -3,7 +3,9 @@
 #   next_stage.sh CORPUS STATE [OUT]
 # CORPUS holds words.jsonl.gz and prose.jsonl.gz (make_corpus.sh); STATE keeps the weights and the
 # count of stages between calls; OUT, if given, gets the weights in parts below 16 MB and the scores.
-# Three stages train the model; the fourth call trains the draft model.
+# Three stages train the model; the fourth call trains the draft model. A STATE without a model
+# goes on from the weights in configs/models when training.json there says that stages are left
+# (FRESH=1 starts from nothing instead).
 set -eu
 corpus=${1:?usage: next_stage.sh CORPUS STATE [OUT]}
 state=${2:?usage: next_stage.sh CORPUS STATE [OUT]}
@@ -28,14 +30,23 @@ publish() { # NAME: the model folder in STATE, with its tokenizer, scored; copie
     fi
 }
 
-train() { # NAME
+resume() { # NAME: the state of the committed weights, unless STATE has one
     mkdir -p "$state/$1"
+    if [ ! -e "$state/$1/state.json" ] && [ -e "$models/$1/training.json" ] && [ -z "${FRESH:-}" ]; then
+        cp "$models/$1/model.safetensors" "$state/$1/"
+        cp "$models/$1/training.json" "$state/$1/state.json"
+    fi
+}
+
+train() { # NAME
     "$python" "$here/train.py" --shape "$1" --state "$state/$1" --corpus "$corpus" \
         --tokenizer "$models/$1/tokenizer.json" ${TRAIN_FLAGS:-}
     publish "$1"
 }
 
+resume pagoda-tiny
 if grep -q '"done": 3' "$state/pagoda-tiny/state.json" 2>/dev/null; then
+    mkdir -p "$state/pagoda-tiny-draft"
     train pagoda-tiny-draft
 else
     train pagoda-tiny

@@ -24,10 +24,10 @@ from optim import Optimizer
 # minutes, prose share of the long documents, share of long documents, [(fraction of time, lr)]
 STAGES = [
     {"minutes": 5.5, "prose": 0.5, "long": 0.5, "lr": [(0, 1), (0.75, 1), (1, 0.1)]},
-    {"minutes": 7.0, "prose": 0.4, "long": 0.4375, "lr": [(0, 1), (0.9, 1), (1, 0.6)]},
-    {"minutes": 6.5, "prose": 0.3, "long": 0.375, "lr": [(0, 0.7), (0.2, 0.7), (1, 0)]},
+    {"minutes": 5.5, "prose": 0.5, "long": 0.5, "lr": [(0, 1), (0.75, 1), (1, 0.1)]},
+    {"minutes": 7.0, "prose": 0.3, "long": 0.375, "lr": [(0, 0.7), (0.2, 0.7), (1, 0)]},
 ]
-DRAFT_STAGES = [{"minutes": 1.2, "prose": 0.3, "long": 0.375, "lr": [(0, 1), (0.3, 1), (1, 0)]}]
+DRAFT_STAGES = [{"minutes": 1.0, "prose": 0.3, "long": 0.375, "lr": [(0, 1), (0.3, 1), (1, 0)]}]
 WARM_UP = 60
 
 
