@@ -223,6 +223,69 @@ static void a_batch_larger_than_the_queue_goes_in_piece_by_piece(void **state) {
     rig_close(&r);
 }
 
+static void a_prompt_larger_than_the_whole_cache_is_refused(void **state) {
+    (void)state;
+    rig r;
+    rig_open(&r, &(rig_options){.n_pages = 3});
+    pgd_buf body = {0};
+    pgd_buf_puts(&body, "{\"model\":\"small\",\"prompt\":[1");
+    for (int i = 0; i < 99; i++)
+        pgd_buf_puts(&body, ",1");
+    pgd_buf_puts(&body, "]}");
+    rig_expect_error(&r, PGD_ROUTE_COMPLETIONS, body.p, 400, "prompt", "context_length_exceeded");
+    pgd_buf_fini(&body);
+    rig_close(&r);
+}
+
+static void a_deadline_that_passed_at_the_workers_is_a_queue_timeout(void **state) {
+    (void)state;
+    rig r;
+    rig_open(&r, &(rig_options){.deadline_ns = 5 * SECOND});
+    pgd_call *c = rig_begin(&r, PGD_ROUTE_CHAT, CHAT(""));
+    atomic_fetch_add(&r.now, 6 * SECOND);
+    (void)pgd_call_tick(c);
+    rig_wait_prepared(&r, c);
+    assert_int_equal(pgd_call_get_state(c), PGD_CALL_DONE);
+    assert_int_equal(pgd_call_http_status(c), 504);
+    assert_non_null(strstr(pgd_call_output(c)->p, "queue_timeout"));
+    pgd_call_release(&c);
+    rig_close(&r);
+}
+
+typedef struct crowd {
+    pgd_call *call[6];
+    int told;
+} crowd;
+
+/* The first call that is reported lets go of all of them. */
+static void release_all(pgd_call *call, void *ctx) {
+    crowd *const all = ctx;
+    assert_ptr_equal(pgd_call_user(call), all);
+    all->told++;
+    for (int i = 0; i < 6; i++)
+        pgd_call_release(&all->call[i]);
+}
+
+static void calls_may_be_released_while_changes_are_reported(void **state) {
+    (void)state;
+    rig r;
+    rig_open(&r, &(rig_options){0});
+    crowd all = {{0}, 0};
+    r.hold_engine = true;
+    for (int i = 0; i < 6; i++) {
+        const pgd_api_request rq = {.route = PGD_ROUTE_CHAT, .user = &all};
+        all.call[i] = rig_begin_as(&r, &rq, CHAT(",\"max_tokens\":50,\"stream\":true"));
+        rig_wait_prepared(&r, all.call[i]);
+    }
+    for (int i = 0; i < 5; i++)
+        (void)pgd_engine_step(r.engine);
+    pgd_call_release(&all.call[2]);
+    pgd_api_loop_drain(r.loop, release_all, &all);
+    assert_int_equal(all.told, 1);
+    r.hold_engine = false;
+    rig_close(&r);
+}
+
 static void waiting_past_the_deadline_is_a_queue_timeout(void **state) {
     (void)state;
     for (int streamed = 0; streamed < 2; streamed++) {
@@ -434,6 +497,9 @@ int main(void) {
         cmocka_unit_test(a_full_house_refuses_with_retry_after),
         cmocka_unit_test(a_full_engine_refuses_a_call_it_cannot_begin),
         cmocka_unit_test(a_batch_larger_than_the_queue_goes_in_piece_by_piece),
+        cmocka_unit_test(a_prompt_larger_than_the_whole_cache_is_refused),
+        cmocka_unit_test(a_deadline_that_passed_at_the_workers_is_a_queue_timeout),
+        cmocka_unit_test(calls_may_be_released_while_changes_are_reported),
         cmocka_unit_test(waiting_past_the_deadline_is_a_queue_timeout),
         cmocka_unit_test(generating_past_the_deadline_is_a_timeout),
         cmocka_unit_test(the_deadline_is_also_kept_by_the_engine),

@@ -185,6 +185,52 @@ static void top_logprobs_need_logprobs(void **state) {
     rig_close(&r);
 }
 
+static void long_and_many_things_are_refused(void **state) {
+    (void)state;
+    rig r;
+    rig_open(&r, &(rig_options){0});
+    static const struct {
+        const char *before, *piece, *after, *param, *code;
+        int times;
+    } cases[] = {
+        {"\"stop\":\"", "a", "\"", "stop", "string_above_max_length", 1025},
+        {"\"cache_salt\":\"", "a", "\"", "cache_salt", "string_above_max_length", 129},
+        {"\"stop_token_ids\":[0", ",1", "]", "stop_token_ids", "array_above_max_length", 48},
+        {"\"tools\":[{\"name\":\"f\"}", ",{\"name\":\"f\"}", "]", "tools", "array_above_max_length",
+         1024},
+        {"\"stream_options\":{\"include_usage\":", "1", "}", "stream_options.include_usage",
+         "invalid_type", 1},
+        {"\"messages\":[{\"role\":\"user\",\"content\":[", "{\"type\":\"text\",\"text\":\"a\"},",
+         "{}]}]", "messages[0].content", "array_above_max_length", 1024},
+        {"\"messages\":[", "{\"role\":\"user\",\"content\":\"\"},", "{}]", "messages",
+         "array_above_max_length", 16384},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        pgd_buf body = {0};
+        pgd_buf_puts(&body, "{\"model\":\"small\",");
+        if (!strstr(cases[i].before, "messages"))
+            pgd_buf_puts(&body, "\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],");
+        pgd_buf_puts(&body, cases[i].before);
+        for (int k = 0; k < cases[i].times; k++)
+            pgd_buf_puts(&body, cases[i].piece);
+        pgd_buf_puts(&body, cases[i].after);
+        pgd_buf_puts(&body, "}");
+        rig_expect_error(&r, PGD_ROUTE_CHAT, body.p, 400, cases[i].param, cases[i].code);
+        pgd_buf_fini(&body);
+    }
+    rig_close(&r);
+}
+
+/* No token is generated, so that the memory of the logs is never touched. */
+static void logs_beyond_all_memory_are_refused(void **state) {
+    (void)state;
+    rig r;
+    rig_open(&r, &(rig_options){.max_model_len = 100000});
+    rig_expect_error(&r, PGD_ROUTE_CHAT, HI "\"logprobs\":true,\"top_logprobs\":20,\"n\":128}", 400,
+                     "max_tokens", "invalid_value");
+    rig_close(&r);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_value_in_any_field_is_answered),
@@ -192,6 +238,8 @@ int main(void) {
         cmocka_unit_test(unknown_fields_of_other_servers_are_ignored),
         cmocka_unit_test(priority_is_honoured_or_named_as_ignored),
         cmocka_unit_test(top_logprobs_need_logprobs),
+        cmocka_unit_test(long_and_many_things_are_refused),
+        cmocka_unit_test(logs_beyond_all_memory_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

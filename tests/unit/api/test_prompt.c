@@ -112,6 +112,24 @@ static void tools_are_rendered_unless_the_choice_is_none(void **state) {
     pgd_buf_fini(&without);
 }
 
+static void flat_and_nested_tools_may_be_mixed(void **state) {
+    (void)state;
+    static const char flat[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":["
+                               "{\"name\":\"f\",\"input_schema\":{}},{\"type\":\"function\","
+                               "\"function\":{\"name\":\"g\"}}]}";
+    static const char nested[] =
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":["
+        "{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":"
+        "{}}},{\"type\":\"function\",\"function\":{\"name\":\"g\"}}]}";
+    rig_reply a, b;
+    rig_post(&r, PGD_ROUTE_TOKENIZE, flat, &a);
+    rig_post(&r, PGD_ROUTE_TOKENIZE, nested, &b);
+    assert_int_equal(a.status, 200);
+    assert_string_equal(a.body.p, b.body.p);
+    rig_reply_fini(&a);
+    rig_reply_fini(&b);
+}
+
 static void what_the_template_refuses_is_a_400_with_its_text(void **state) {
     (void)state;
     rig_reply p;
@@ -355,6 +373,7 @@ int main(void) {
         cmocka_unit_test(the_last_message_may_be_continued),
         cmocka_unit_test(template_kwargs_reach_the_template),
         cmocka_unit_test(tools_are_rendered_unless_the_choice_is_none),
+        cmocka_unit_test(flat_and_nested_tools_may_be_mixed),
         cmocka_unit_test(what_the_template_refuses_is_a_400_with_its_text),
         cmocka_unit_test(a_prompt_that_does_not_fit_is_refused_with_numbers),
         cmocka_unit_test(a_wish_past_the_context_is_cut_not_refused),
