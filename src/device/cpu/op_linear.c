@@ -1,16 +1,21 @@
 /* linear: y = epilogue(W x + b), for one row or thousands, with one order of summation: each output
  * element adds its products over k in order into one accumulator, whatever the number of rows. What
- * changes with the number of rows is only which elements are computed near each other:
+ * changes with the number of rows is only which elements are computed near each other.
  *
- *   rows are cut into even blocks of at most ROW_BLOCK; a block's rows are packed once per thread;
- *   a group of 4 panels (64 outputs) x KC of k stays in the L2 cache while all tiles (6 or 12 rows)
- * of the block pass over it; partial sums wait in f32 between the KC slices, which is exact.
+ * Rows are cut into even blocks of at most ROW_BLOCK; a thread packs the block that it works on. A
+ * group of 4 panels (64 outputs) x KC of k stays in the L2 cache while all tiles (6 or 12 rows) of
+ * the block pass over it; partial sums wait in f32 between the KC slices, which is exact. So
+ * weights are read from memory once per row block, and exactly once for up to ROW_BLOCK rows.
  *
- * Threads share (row block, panel group) units. Weights are therefore read from memory once per row
- * block, and exactly once for up to ROW_BLOCK rows. */
+ * Threads take (row block, panel group) units from a counter; no result depends on who took what.
+ *
+ * Measured with bench/cpu/bench_gemm, EPYC Zen 4 at its AVX512_BF16 level, one thread, CPU time,
+ * 2026-11: 1 row reads weights at 0.91 to 0.98 of a plain read loop, 8 rows cost 1.3 to 1.45 times
+ * and 16 rows 2.3 times one row; 512 rows run at 217 GFLOP/s where oneDNN 2.6.3 reaches 218. */
 #include "cpu_internal.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 enum { KC = 2048 };
@@ -24,6 +29,8 @@ typedef struct linear_job {
     uint32_t kp, n_panels;
     uint32_t unit_panels, n_units; /* panels that go together; units of one row block */
     uint64_t panel_bytes;
+    uint64_t chunk; /* units taken at a time */
+    _Atomic uint64_t next;
 } linear_job;
 
 /* A row block cut into tiles of nearly equal height. */
@@ -104,22 +111,59 @@ static void run_group(const linear_job *j, const row_block *b, uint32_t panel, u
     finish_group(j, b, panel, n_panels, sums);
 }
 
-static void run_units(void *arg, uint64_t begin, uint64_t end, uint32_t thread) {
-    const linear_job *const j = arg;
+/* Units [begin, end) of one row block. */
+static void run_span(const linear_job *j, uint32_t block, uint32_t begin, uint32_t end,
+                     const unsigned char *packed, float *sums) {
+    const row_block b = block_at(j, block);
+    const uint32_t stop = pgd_cpu_min(end * j->unit_panels, j->n_panels);
+    for (uint32_t p = begin * j->unit_panels; p < stop; p += PGD_CPU_TILE_PANELS)
+        run_group(j, &b, p, stop, packed, sums);
+}
+
+/* Threads take chunks of units from a counter: a thread that lost its core to someone else holds
+ * up its chunk, not its half. The counter ascends, so a thread packs each row block at most once.
+ */
+static void run_chunks(void *arg, uint64_t begin, uint64_t end, uint32_t thread) {
+    linear_job *const j = arg;
     float *sums = pgd_cpu_scratch(j->c, thread);
     unsigned char *packed = (unsigned char *)(sums + PGD_CPU_ROW_BLOCK * PGD_CPU_TILE_COLS);
-    while (begin < end) {
-        const uint32_t block = (uint32_t)(begin / j->n_units);
-        const uint64_t base = (uint64_t)block * j->n_units;
-        const uint64_t stop = end < base + j->n_units ? end : base + j->n_units;
-        const row_block b = block_at(j, block);
-        pack_block(j, &b, packed);
-        uint32_t p = (uint32_t)(begin - base) * j->unit_panels;
-        const uint32_t p_end = pgd_cpu_min((uint32_t)(stop - base) * j->unit_panels, j->n_panels);
-        for (; p < p_end; p += PGD_CPU_TILE_PANELS)
-            run_group(j, &b, p, p_end, packed, sums);
-        begin = stop;
+    const uint64_t total = (uint64_t)j->n_blocks * j->n_units;
+    uint32_t have = UINT32_MAX; /* the row block in `packed` */
+    (void)begin;
+    (void)end;
+    for (;;) {
+        uint64_t at = atomic_fetch_add_explicit(&j->next, j->chunk, memory_order_relaxed);
+        if (at >= total) return;
+        const uint64_t stop = at + j->chunk < total ? at + j->chunk : total;
+        while (at < stop) {
+            const uint32_t block = (uint32_t)(at / j->n_units);
+            const uint64_t base = (uint64_t)block * j->n_units;
+            const uint64_t span = stop < base + j->n_units ? stop : base + j->n_units;
+            if (block != have) {
+                const row_block b = block_at(j, block);
+                pack_block(j, &b, packed);
+                have = block;
+            }
+            run_span(j, block, (uint32_t)(at - base), (uint32_t)(span - base), packed, sums);
+            at = span;
+        }
     }
+}
+
+/* Small units share evenly, whole groups read memory best: groups once there are enough. Chunks
+ * are small for one row block; for more they are larger, since threads change blocks at chunks. */
+static void plan_units(linear_job *j) {
+    const uint32_t n_threads = j->c->n_threads;
+    const bool many = j->n_panels >= n_threads * 16 * PGD_CPU_TILE_PANELS;
+    j->unit_panels = many ? PGD_CPU_TILE_PANELS : j->w->layout == PGD_CPU_PAIRED ? 2 : 1;
+    j->n_units = (j->n_panels + j->unit_panels - 1) / j->unit_panels;
+    j->n_blocks = (j->n_rows + PGD_CPU_ROW_BLOCK - 1) / PGD_CPU_ROW_BLOCK;
+    const uint64_t total = (uint64_t)j->n_blocks * j->n_units;
+    const uint64_t group = PGD_CPU_TILE_PANELS / j->unit_panels;
+    j->chunk = total / (n_threads * 8);
+    if (j->chunk > group) j->chunk -= j->chunk % group;
+    if (j->chunk < group && total >= n_threads * group * 2) j->chunk = group;
+    if (j->chunk == 0) j->chunk = 1;
 }
 
 pgd_status pgd_cpu_linear(pgd_device *d, const void *args, const pgd_step_view *step) {
@@ -138,12 +182,8 @@ pgd_status pgd_cpu_linear(pgd_device *d, const void *args, const pgd_step_view *
         .kind = a->epilogue, .gelu = a->gelu, .bias = a->bias.data, .y_type = a->y.dtype};
     j.panel_bytes = (uint64_t)j.kp * PGD_CPU_LANES * pgd_dtype_bytes(w->dtype);
     j.n_panels = (uint32_t)(w->bytes / j.panel_bytes);
-    /* Small units share evenly, whole groups read memory best: groups once there are enough. */
-    const bool many = j.n_panels >= c->n_threads * 16 * PGD_CPU_TILE_PANELS;
-    j.unit_panels = many ? PGD_CPU_TILE_PANELS : w->layout == PGD_CPU_PAIRED ? 2 : 1;
-    j.n_units = (j.n_panels + j.unit_panels - 1) / j.unit_panels;
-    j.n_blocks = (j.n_rows + PGD_CPU_ROW_BLOCK - 1) / PGD_CPU_ROW_BLOCK;
-    pgd_pool_for(c->pool, (uint64_t)j.n_blocks * j.n_units, 1, run_units, &j);
+    plan_units(&j);
+    pgd_pool_for(c->pool, c->n_threads, 1, run_chunks, &j);
     return PGD_OK;
 }
 
