@@ -28,10 +28,11 @@ typedef struct engine_metrics {
     pgd_metric *running, *waiting, *kv_usage, *queue_oldest, *step_age, *fatal;
     pgd_metric *kv_free, *kv_active, *kv_cached, *kv_retiring;
     pgd_metric *preemptions, *prompt_tokens, *prompt_tokens_cached, *generation_tokens;
-    pgd_metric *prefix_queries, *prefix_hits, *evictions, *corrupted;
+    pgd_metric *from_compute, *from_cache, *prefix_queries, *prefix_hits, *evictions, *corrupted;
     pgd_metric *success[PGD_FINISH_ERROR + 1]; /* by pgd_finish; [0] unused */
-    pgd_metric *ttft, *itl, *e2e, *queue_time, *prefill_time, *decode_time, *tpot;
-    pgd_metric *iteration_tokens, *req_prompt, *req_generation, *req_max_tokens, *req_n;
+    pgd_metric *ttft, *itl, *e2e, *queue_time, *prefill_time, *decode_time, *inference_time, *tpot;
+    pgd_metric *iteration_tokens, *req_prompt, *req_generation, *req_max_generation,
+        *req_max_tokens, *req_computed, *req_n;
     pgd_metric *step_seconds;
 } engine_metrics;
 

@@ -56,6 +56,13 @@ static void init_counters(pgd_metrics *r, engine_metrics *m) {
     m->prompt_tokens = COUNTER("prompt_tokens", "Prompt tokens of admitted requests.");
     m->prompt_tokens_cached = COUNTER("prompt_tokens_cached", "Of these, from the prefix cache.");
     m->generation_tokens = COUNTER("generation_tokens", "Tokens generated.");
+    static const char *const source = "pagoda_prompt_tokens_by_source_total",
+                             *const source_alias = "vllm:prompt_tokens_by_source_total",
+                             *const source_help = "Prompt tokens by where their KV came from.";
+    m->from_compute =
+        pgd_metrics_counter(r, source, source_alias, "source=\"local_compute\"", source_help);
+    m->from_cache =
+        pgd_metrics_counter(r, source, source_alias, "source=\"local_cache_hit\"", source_help);
     m->prefix_queries = COUNTER("prefix_cache_queries", "Prefix cache queries, in tokens.");
     m->prefix_hits = COUNTER("prefix_cache_hits", "Prefix cache hits, in tokens.");
     m->corrupted = COUNTER("corrupted_requests", "Requests that met NaN or infinite logits.");
@@ -73,9 +80,15 @@ static void init_histograms(pgd_metrics *r, engine_metrics *m) {
     m->prefill_time =
         HISTOGRAM("request_prefill_time_seconds", E2E, "From being scheduled to the first token.");
     m->decode_time = HISTOGRAM("request_decode_time_seconds", E2E, "From first to last token.");
+    m->inference_time =
+        HISTOGRAM("request_inference_time_seconds", E2E, "From being scheduled to the end.");
     m->iteration_tokens = HISTOGRAM("iteration_tokens_total", ITERATION, "Tokens in a step.");
     m->req_prompt = HISTOGRAM("request_prompt_tokens", TOKENS, "Prompt tokens of a request.");
     m->req_generation = HISTOGRAM("request_generation_tokens", TOKENS, "Tokens it generated.");
+    m->req_max_generation =
+        HISTOGRAM("request_max_num_generation_tokens", TOKENS, "Tokens of its longest choice.");
+    m->req_computed = HISTOGRAM("request_prefill_kv_computed_tokens", TOKENS,
+                                "Prompt tokens that the cache did not have.");
     m->req_max_tokens = HISTOGRAM("request_params_max_tokens", TOKENS, "max_tokens asked for.");
     m->req_n = HISTOGRAM("request_params_n", CHOICES, "n asked for.");
     m->step_seconds =
@@ -109,12 +122,15 @@ void eng_observe_admitted(pgd_engine *e, const pgd_job *job, uint32_t n_cached) 
     atomic_fetch_add_explicit(&e->stats.cached_tokens, n_cached, memory_order_relaxed);
     pgd_metric_add(e->m.prompt_tokens, n);
     pgd_metric_add(e->m.prompt_tokens_cached, n_cached);
+    pgd_metric_add(e->m.from_compute, n - n_cached);
+    pgd_metric_add(e->m.from_cache, n_cached);
     if (e->opt.prefix_caching) {
         pgd_metric_add(e->m.prefix_queries, n);
         pgd_metric_add(e->m.prefix_hits, n_cached);
     }
     pgd_metric_observe(e->m.queue_time, seconds(r->arrival_ns, e->now_ns));
     pgd_metric_observe(e->m.req_prompt, (double)n);
+    pgd_metric_observe(e->m.req_computed, (double)(n - n_cached));
     pgd_metric_observe(e->m.req_max_tokens, r->max_new_tokens);
     pgd_metric_observe(e->m.req_n, r->n_choices);
 }
@@ -136,10 +152,16 @@ void eng_observe_token(pgd_engine *e, pgd_seq *s) {
 void eng_observe_done(pgd_engine *e, const pgd_job *job) {
     const pgd_request *r = job->req;
     const uint64_t first = atomic_load_explicit(&r->first_token_ns, memory_order_relaxed);
+    const uint64_t scheduled = atomic_load_explicit(&r->scheduled_ns, memory_order_relaxed);
     const double decode = first ? seconds(first, e->now_ns) : 0;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < job->n_seqs; i++)
-        n += atomic_load_explicit(&r->out[i].len, memory_order_relaxed);
+    uint32_t n = 0, longest = 0;
+    for (uint32_t i = 0; i < job->n_seqs; i++) {
+        const uint32_t len = atomic_load_explicit(&r->out[i].len, memory_order_relaxed);
+        n += len;
+        if (len > longest) longest = len;
+    }
+    if (scheduled) pgd_metric_observe(e->m.inference_time, seconds(scheduled, e->now_ns));
+    pgd_metric_observe(e->m.req_max_generation, longest);
     pgd_metric_observe(e->m.e2e, seconds(r->arrival_ns, e->now_ns));
     pgd_metric_observe(e->m.req_generation, n);
     if (!first) return;
