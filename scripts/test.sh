@@ -101,23 +101,39 @@ fuzz() {
     done
 }
 
-end_to_end() {
-    step "e2e: official openai client against build/test/pagoda"
+# A Python with the openai client, made once.
+python_with_client() {
     local venv=build/venv
-    if ! [ -x build/test/pagoda ]; then
-        echo "build/test/pagoda was not built"
+    $venv/bin/python -c 'import openai' 2>/dev/null && return
+    rm -rf $venv
+    python3 -m venv $venv && $venv/bin/pip install -q -r tests/e2e/requirements.txt
+}
+
+# end_to_end <preset> [tests]: real sockets and the official client against build/<preset>/pagoda.
+# What a sanitizer has to say of the server goes to files, and any such file is a failure.
+end_to_end() {
+    local preset=$1 reports=build/$1/e2e-report
+    shift
+    step "e2e: openai client and raw sockets against build/$preset/pagoda"
+    if ! [ -x "build/$preset/pagoda" ]; then
+        echo "build/$preset/pagoda was not built"
         verdict 1
         return
     fi
-    if ! { [ -x $venv/bin/python ] && $venv/bin/python -c 'import openai' 2>/dev/null; }; then
-        rm -rf $venv
-        python3 -m venv $venv && $venv/bin/pip install -q -r tests/e2e/requirements.txt || {
-            echo "could not set up $venv; the e2e tests need PyPI or a pip cache" >&2
-            verdict 1
-            return
-        }
+    if ! python_with_client; then
+        echo "could not set up build/venv: the e2e tests need PyPI or a pip cache"
+        verdict 1
+        return
     fi
-    $venv/bin/python tests/e2e/run.py --binary build/test/pagoda && verdict 0 || verdict 1
+    rm -f "$reports".*
+    local options=log_path=$root/$reports ok=0
+    ASAN_OPTIONS=$options UBSAN_OPTIONS=$options:print_stacktrace=1 TSAN_OPTIONS=$options \
+        build/venv/bin/python tests/e2e/run.py --binary "build/$preset/pagoda" "$@" || ok=1
+    if compgen -G "$reports.*" >/dev/null; then
+        head -n 60 "$reports".*
+        ok=1
+    fi
+    verdict $ok
 }
 
 scripts/setup.sh test
@@ -125,6 +141,9 @@ scripts/setup.sh test
 tier default test gcc -LE full
 tier default asan gcc -L 'unit|sim' -LE full
 tier default tsan gcc -L threads -LE full
+end_to_end test
+end_to_end asan
+end_to_end tsan test_openai
 if [ $full = no ]; then
     fuzz 10
 else
@@ -138,7 +157,6 @@ else
     tests/lint/tidy.sh build/test-clang && verdict 0 || verdict 1
     fuzz 600
 fi
-end_to_end
 
 printf '\n'
 if [ ${#failed[@]} -gt 0 ]; then
