@@ -138,4 +138,4 @@ def repeat_back(rng, split):
     return item("repeat", text, words_)
 
 
-GENERATORS = [(system_rule, 5), (persona, 1), (remember, 2), (mixed, 4), (repeat_back, 2.5)]
+GENERATORS = [(system_rule, 6), (persona, 1), (remember, 2), (mixed, 4), (repeat_back, 4)]

@@ -49,7 +49,7 @@ def worked(a, sign, b):
 
 def operands(rng):
     """A pair and a sign inside the stated range."""
-    sign = rng.choices("+-×÷", (4, 4, 3, 2))[0]
+    sign = rng.choices("+-×÷", (4, 7, 3, 2))[0]
     if sign in "+-":
         top = rng.choice((9, 20, 99, 99, 999, 999, 999, 999, 999))
         return rng.randint(0, top), sign, rng.randint(0, top)
