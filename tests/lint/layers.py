@@ -20,8 +20,9 @@ MODULES = {
     "engine": ["kv", "exec", "grammar", "plan", "base"],
     "api": ["engine", "model", "text", "grammar", "plan", "base"],
     "http": ["api", "base"],
-    "app": ["http", "api", "engine", "exec", "kv", "model", "device", "comm", "quant", "tensor",
-            "plan", "text", "grammar", "base"],
+    "bench": ["base"],
+    "app": ["bench", "http", "api", "engine", "exec", "kv", "model", "device", "comm", "quant",
+            "tensor", "plan", "text", "grammar", "base"],
 }
 
 # Public header (include/pagoda/NAME.h) -> the module that owns it.
@@ -40,6 +41,7 @@ HEADERS = {
     "engine": "engine request",
     "api": "api",
     "http": "http",
+    "bench": "bench",
     "app": "config",
 }
 OWNER = {name: module for module, names in HEADERS.items() for name in names.split()}
