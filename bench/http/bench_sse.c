@@ -23,7 +23,7 @@
 typedef struct stream {
     int fd;
     unsigned n_events;
-    unsigned matched; /* of "\ndata: {" */
+    unsigned matched; /* of "\ndata: " */
     bool done;
     double *at; /* [tokens + 4] arrival times */
 } stream;
@@ -58,18 +58,20 @@ static int open_stream(int port, const char *model, unsigned index, unsigned n_t
     return fd;
 }
 
-/* Count event starts; the pattern may be cut anywhere. */
+/* Count event starts; the pattern may be cut anywhere. "data: [DONE]" ends the stream. */
 static void consume(stream *s, const char *p, size_t n, double t, unsigned cap) {
-    static const char pattern[] = "\ndata: {";
+    static const char pattern[] = "\ndata: ";
     for (size_t i = 0; i < n; i++) {
-        if (p[i] == pattern[s->matched])
-            s->matched++;
-        else
-            s->matched = p[i] == '\n' ? 1 : 0;
         if (pattern[s->matched] == '\0') {
-            if (s->n_events < cap) s->at[s->n_events] = t;
-            s->n_events++;
+            if (p[i] == '[')
+                s->done = true;
+            else if (s->n_events++ < cap)
+                s->at[s->n_events - 1] = t;
             s->matched = 0;
+        } else if (p[i] == pattern[s->matched]) {
+            s->matched++;
+        } else {
+            s->matched = p[i] == '\n' ? 1 : 0;
         }
     }
 }
@@ -148,8 +150,7 @@ int main(int argc, char **argv) {
                 return 1;
             }
             if (got > 0) consume(x, buf, (size_t)got, t, cap);
-            if (got <= 0 || x->n_events >= n_tokens) {
-                x->done = true;
+            if (got <= 0 || x->done) {
                 close(x->fd);
                 left--;
             }

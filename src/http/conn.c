@@ -277,7 +277,7 @@ static bool admit(pgd_conn *c, const pgd_http_head *h) {
     c->row = pgd_route_find(h->target, &c->loop->scratch, &arg);
     const bool options = pgd_sv_eq(h->method, PGD_SV("OPTIONS"));
     if (c->row == NULL) {
-        refuse(c, 404, "not_found", "Unknown path. GET / lists what is served here.", NULL,
+        refuse(c, 404, "unknown_url", "Unknown path. GET / lists what is served here.", NULL,
                has_body);
         return false;
     }
@@ -295,7 +295,7 @@ static bool admit(pgd_conn *c, const pgd_http_head *h) {
     if ((c->row->methods & method) == 0) {
         char allow[64];
         snprintf(allow, sizeof(allow), "allow: %s\r\n", pgd_route_allow(c->row));
-        refuse(c, 405, "method_not_allowed",
+        refuse(c, 405, "method_not_supported",
                "This path does not take that method; see the Allow header.", allow, has_body);
         return false;
     }

@@ -257,7 +257,10 @@ void pgd_http_destroy(pgd_http **ph) {
     if (h == NULL) return;
     for (uint32_t i = 0; i < h->n_loops; i++) {
         pgd_http_loop *l = h->loop[i];
-        if (l->api != NULL) pgd_api_loop_drain(l->api, on_changed, l); /* frees aborted calls */
+        if (l->api != NULL) {
+            pgd_api_loop_wait(l->api);
+            pgd_api_loop_drain(l->api, on_changed, l); /* frees aborted calls */
+        }
         uv_walk(&l->uv, close_walk, NULL);
         uv_run(&l->uv, UV_RUN_DEFAULT);
         if (uv_loop_close(&l->uv) != 0) pgd_log(PGD_LOG_ERROR, "http", "event loop still in use");

@@ -99,7 +99,7 @@ class Manners(ServerTest):
     def test_unknown_paths_and_methods(self):
         status, headers, body = self.server.request("GET", "/v2/nothing")
         self.assertEqual(status, 404)
-        self.assertEqual(json.loads(body)["error"]["code"], "not_found")
+        self.assertEqual(json.loads(body)["error"]["code"], "unknown_url")
         self.assertTrue(headers["x-request-id"])
         status, headers, _ = self.server.request("GET", "/v1/chat/completions")
         self.assertEqual((status, headers["allow"]), (405, "POST, OPTIONS"))
