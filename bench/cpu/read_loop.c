@@ -12,7 +12,7 @@ static void read_range(void *arg, uint64_t begin, uint64_t end, uint32_t thread)
         for (uint64_t j = 0; j < LANES; j++)
             sum[j] += p[2 * i + j];
     for (uint64_t j = 0; j < LANES; j++)
-        __asm__ volatile("" : : "x"(sum[j])); /* keep the sums without storing them */
+        __asm__ volatile("" : : "m"(sum[j])); /* the sums count as used */
 }
 
 void bench_read(pgd_pool *pool, const void *p, uint64_t bytes) {

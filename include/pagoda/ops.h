@@ -134,10 +134,10 @@ typedef struct pgd_logits_post_args {
  * NaN or +inf, or with nothing but -inf, set PGD_OUT_BAD_LOGITS (token 0); such a scored row has
  * logprob NaN.
  *
- * Kept set, on z = logit / T: min-p keeps z >= max + ln(min_p); of those top-k keeps the k largest;
- * of those top-p keeps the smallest set of the largest whose mass reaches top_p of theirs, at least
- * one token. Ties at an edge go to the lower ids. Mass is counted in units of 2^-30 of the most
- * likely token's. Equal logits give equal tokens and logprobs at every level. Tolerance of
+ * Kept set, on z = (logit - max) / T: min-p keeps z >= max + ln(min_p); of those top-k keeps the k
+ * largest; of those top-p keeps the smallest set of the largest whose mass reaches top_p of theirs,
+ * at least one token. Ties at an edge go to the lower ids. Mass is counted in units of 2^-30 of the
+ * most likely token's. Equal logits give equal tokens and logprobs at every level. Tolerance of
  * logprobs: 2e-5. Logits are only read. The CPU reserves its work space for a row of vocab logits
  * when a weight of that many rows (the lm head) is packed. */
 typedef struct pgd_sample_args {

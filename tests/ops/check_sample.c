@@ -127,10 +127,13 @@ static uint32_t draw_reference(const float *x, uint32_t n, const pgd_sampling *s
                                uint32_t position) {
     ranked *t = pgd_calloc(n, sizeof *t);
     uint32_t answer[2];
+    float max = -INFINITY;
+    for (uint32_t i = 0; i < n; i++)
+        if (x[i] > max) max = x[i];
     bool close = false;
     for (uint32_t v = 0; v < 2; v++) {
         for (uint32_t i = 0; i < n; i++)
-            t[i] = (ranked){.z = (double)(x[i] / s->temperature), .id = i};
+            t[i] = (ranked){.z = (double)((x[i] - max) / s->temperature), .id = i};
         const uint32_t m = kept(t, n, s, v ? 4e-6 : -4e-6);
         double best = -INFINITY, second = -INFINITY;
         for (uint32_t i = 0; i < m; i++) {
@@ -275,6 +278,27 @@ static void check_bad_logits(check *c) {
     close_rows(&r);
 }
 
+/* However low the temperature, the draw is the maximum and nothing overflows. */
+static void check_cold_draws(check *c) {
+    static const float temperatures[] = {1e-3F, 1e-10F, 1e-30F, FLT_MIN, 1e-45F};
+    rows_case r;
+    open_rows(&r, c, 5, 300);
+    check_fill(c, r.logits, PGD_F32, 1500, 50.0F);
+    for (uint32_t i = 0; i < 5; i++) {
+        r.slots.sampling[i].temperature = temperatures[i];
+        r.slots.sampling[i].top_p = i % 2 ? 1.0F : 0.9F;
+        r.logits[i * 300 + 7 * i] = 60.0F;
+    }
+    pgd_sample_out out[5];
+    sample_on(&r, c->dev, out, NULL);
+    c->n_checks++;
+    for (uint32_t i = 0; i < 5; i++)
+        if (out[i].token != (int32_t)(7 * i) || out[i].flags)
+            check_fail(c, "temperature %g drew %d, the maximum is %u", (double)temperatures[i],
+                       out[i].token, 7 * i);
+    close_rows(&r);
+}
+
 /* Frequencies of 40,000 draws against float64 probabilities; the limit is the 1e-6 quantile for
  * the degrees of freedom, by Wilson and Hilferty's approximation. */
 static void check_frequencies(check *c, float temperature, float top_p, int32_t top_k) {
@@ -416,6 +440,7 @@ void check_sample(check *c) {
         for (uint32_t kind = 0; kind < LOGIT_KINDS; kind++)
             check_draws(c, vocabs[v], kind);
     check_bad_logits(c);
+    check_cold_draws(c);
     check_frequencies(c, 1.0F, 1.0F, 0);
     check_frequencies(c, 0.7F, 0.8F, 0);
     check_frequencies(c, 1.3F, 0.95F, 10);

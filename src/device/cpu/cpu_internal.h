@@ -102,7 +102,8 @@ typedef struct pgd_cpu_kernels {
     /* Sampling; every level gives the same bits here, scalar included. */
     pgd_cpu_logit_stats (*logit_stats)(const float *x, uint32_t n);
     double (*sum_exp)(const float *x, uint32_t n, float max);
-    void (*scale_logits)(float *z, const float *x, uint32_t n, float temperature);
+    /* z = (x - max) / temperature */
+    void (*scale_logits)(float *z, const float *x, uint32_t n, float max, float temperature);
     /* First i >= from with x[i] > limit, or n. */
     uint32_t (*find_above)(const float *x, uint32_t from, uint32_t n, float limit);
     pgd_cpu_mass (*mass)(const float *z, uint32_t n, float floor, float max);

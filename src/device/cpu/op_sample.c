@@ -1,7 +1,8 @@
 /* sample: from processed logits to tokens and logprobs, one row at a time, without sorting.
  *
  * A draw works on a copy z of the row in the thread's work space (reserved when the lm head was
- * packed): z is the row over the temperature, every token outside the kept set becomes -inf, and
+ * packed): z is the row, less its maximum, over the temperature (so that no
+ * temperature overflows), every token outside the kept set becomes -inf, and
  * the token with the largest z + gumbel noise wins. The kept set is exact: a
  * radix selection over order-preserving keys finds the least kept key T and how many tokens equal
  * to T stay (lowest ids). Probability mass is counted in integers (2^-30 of the most likely token),
@@ -134,7 +135,7 @@ static uint32_t draw(const sample_job *j, const float *x, uint32_t n, uint32_t a
                      const pgd_sampling *s, uint32_t position, sample_space *space) {
     const pgd_cpu_kernels *k = &j->c->k;
     if (s->flags & PGD_SAMPLE_GREEDY) return argmax;
-    k->scale_logits(space->z, x, n, s->temperature);
+    k->scale_logits(space->z, x, n, x[argmax], s->temperature);
     const row_draw d = {
         .k = k, .hist = &space->hist, .z = space->z, .n = n, .max = space->z[argmax]};
     keep_only(&d, s);

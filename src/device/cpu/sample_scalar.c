@@ -37,9 +37,9 @@ static double sum_exp(const float *x, uint32_t n, float max) {
     return sum;
 }
 
-static void scale_logits(float *z, const float *x, uint32_t n, float temperature) {
+static void scale_logits(float *z, const float *x, uint32_t n, float max, float temperature) {
     for (uint32_t i = 0; i < n; i++)
-        z[i] = x[i] / temperature;
+        z[i] = (x[i] - max) / temperature;
 }
 
 static uint32_t find_above(const float *x, uint32_t from, uint32_t n, float limit) {

@@ -43,9 +43,9 @@ static double sum_exp(const float *x, uint32_t n, float max) {
     return sum;
 }
 
-static void scale_logits(float *z, const float *x, uint32_t n, float temperature) {
+static void scale_logits(float *z, const float *x, uint32_t n, float max, float temperature) {
     for (uint32_t i = 0; i < n; i += 16) {
-        const vf v = vf_div(tokens_at(x, i, n), vf_set1(temperature));
+        const vf v = vf_div(vf_sub(tokens_at(x, i, n), vf_set1(max)), vf_set1(temperature));
         if (i + 16 <= n)
             vf_store(z + i, v);
         else
