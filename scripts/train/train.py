@@ -3,7 +3,7 @@
 The state folder holds state.json (stages done), the bf16 weights and, on the machine that ran the
 last stage, full.pt with fp32 weights and optimizer state. Without full.pt a stage starts from the
 bf16 weights with a short warm-up, so a bare machine needs only the weights. One call runs one
-stage; the stages are timed, so that each fits a lease whatever the GPU.
+stage; the stages are timed, so that each is as long on any GPU.
 """
 
 import argparse
@@ -100,7 +100,7 @@ def run(args, stage, state):
         batch = (tokens, positions, regions, targets, weights)
         try:
             loss = backward(loss_of, batch, device)
-        except Exception as problem:  # a compiler's trouble must not cost the lease
+        except Exception as problem:  # a compiler's trouble must not cost the stage
             if start is not None or loss_of == model.loss:
                 raise
             print(f"without torch.compile: {problem}", flush=True)
