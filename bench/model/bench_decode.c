@@ -173,6 +173,23 @@ static void open_bench(bench *b, const pgd_model *model, uint32_t n_threads, int
     if (pgd_engine_start(b->engine, &err) != PGD_OK) die("engine thread", &err);
 }
 
+/* Bytes of weights that one decode step reads: every matrix once; of the embedding only a row. */
+static double streamed_bytes(const pgd_model *model) {
+    static const pgd_slot_kind kinds[] = {PGD_W_QKV, PGD_W_O, PGD_W_GATE_UP, PGD_W_DOWN};
+    const pgd_model_spec *m = pgd_model_get_spec(model);
+    double bytes = 0;
+    for (uint32_t i = 0; i <= m->n_layers; i++) {
+        for (size_t k = 0; k < (i < m->n_layers ? 4u : 1u); k++) {
+            pgd_slot_parts parts;
+            pgd_model_slot(model, i < m->n_layers ? kinds[k] : PGD_W_LM_HEAD, i, &parts);
+            for (uint32_t p = 0; p < parts.n_parts; p++)
+                bytes += (double)parts.part[p].shape[0] * (double)parts.part[p].shape[1] *
+                         (double)pgd_dtype_bytes(parts.part[p].dtype);
+        }
+    }
+    return bytes;
+}
+
 static const char *option(int argc, char **argv, const char *name, const char *fallback) {
     for (int i = 1; i + 1 < argc; i++)
         if (strcmp(argv[i], name) == 0) return argv[i + 1];
@@ -198,7 +215,7 @@ int main(int argc, char **argv) {
         die("model", &err);
     static bench b;
     open_bench(&b, model, n_threads, (int32_t)isa, n_streams);
-    const double weights = (double)b.exec->info(b.exec)->weight_bytes;
+    const double weights = streamed_bytes(model);
     uint8_t *data = pgd_aligned_alloc(READ_BYTES, 4096);
     if (data == NULL) abort();
     memset(data, 1, READ_BYTES);

@@ -109,7 +109,6 @@ pgd_status pgd_server_start_engine(pgd_server *s, pgd_error *err) {
     };
     PGD_TRY(pgd_engine_create(s->exec, &opt, &s->engine, err));
     PGD_TRY(pgd_engine_start(s->engine, err));
-    const pgd_config_list names = pgd_serve_names(s);
     const bool use_generation = strcmp(c->generation_config, "vllm") != 0;
     const pgd_api_model model = {
         .engine = s->engine,
@@ -117,8 +116,8 @@ pgd_status pgd_server_start_engine(pgd_server *s, pgd_error *err) {
         .chat = s->chat,
         .spec = pgd_model_get_spec(s->model),
         .generation = use_generation ? pgd_model_get_generation(s->model) : NULL,
-        .names = names.v,
-        .n_names = names.n,
+        .names = s->names.v,
+        .n_names = s->names.n,
         .max_model_len = max_model_len,
         .max_logprobs = (uint32_t)c->max_logprobs,
         .created = pgd_wall_ns() / 1000000000u,

@@ -14,8 +14,10 @@
 #include "pagoda/log.h"
 #include "pagoda/mem.h"
 
-pgd_config_list pgd_serve_names(pgd_server *s) {
-    if (s->config->served_model_name.n > 0) return s->config->served_model_name;
+/* Fix the names under which the model is served; before other threads start. */
+static void decide_names(pgd_server *s) {
+    s->names = s->config->served_model_name;
+    if (s->names.n > 0) return;
     const char *path = s->config->model;
     size_t end = strlen(path);
     while (end > 1 && path[end - 1] == '/')
@@ -25,7 +27,7 @@ pgd_config_list pgd_serve_names(pgd_server *s) {
         begin--;
     const char *name = pgd_arena_strndup(s->config->arena, path + begin, end - begin);
     s->default_name[0] = name != NULL ? name : "model";
-    return (pgd_config_list){s->default_name, 1};
+    s->names = (pgd_config_list){s->default_name, 1};
 }
 
 static pgd_status load_keys(pgd_server *s, pgd_error *err) {
@@ -75,10 +77,9 @@ static void fill_http_options(pgd_server *s) {
 }
 
 static pgd_status create_metrics(pgd_server *s, pgd_error *err) {
-    const pgd_config_list names = pgd_serve_names(s);
     pgd_buf labels = {0};
     pgd_buf_puts(&labels, "model_name=\"");
-    for (const char *p = names.v[0]; *p != '\0'; p++) {
+    for (const char *p = s->names.v[0]; *p != '\0'; p++) {
         if (*p == '"' || *p == '\\') pgd_buf_putc(&labels, '\\');
         pgd_buf_putc(&labels, *p);
     }
@@ -93,6 +94,7 @@ static pgd_status start_front(pgd_server *s, pgd_error *err) {
     if (c->model == NULL)
         return pgd_fail(err, PGD_E_INVALID,
                         "no model given: pagoda serve MODEL, --model, or PAGODA_MODEL");
+    decide_names(s);
     PGD_TRY(load_keys(s, err));
     PGD_TRY(create_metrics(s, err));
     const pgd_api_options opt = {
@@ -124,7 +126,7 @@ static void *run_loader(void *arg) {
         return NULL;
     }
     atomic_store(&s->load_state, PGD_LOAD_DONE);
-    pgd_log(PGD_LOG_INFO, "app", "ready model=%s", pgd_serve_names(s).v[0]);
+    pgd_log(PGD_LOG_INFO, "app", "ready model=%s", s->names.v[0]);
     return NULL;
 }
 

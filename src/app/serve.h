@@ -31,6 +31,7 @@ typedef enum pgd_load_state { PGD_LOAD_RUNNING, PGD_LOAD_DONE, PGD_LOAD_FAILED }
 
 typedef struct pgd_server {
     const pgd_config *config;
+    pgd_config_list names;       /* under which the model is served */
     const char *default_name[1]; /* the folder's name */
     pgd_http_options http_options;
     pgd_api_key *keys; /* owned */
@@ -54,8 +55,6 @@ typedef struct pgd_server {
 
 /* serve.c: run the server; returns the exit code. */
 int pgd_serve(const pgd_config *config);
-/* The names under which the model is served. */
-pgd_config_list pgd_serve_names(pgd_server *s);
 
 /* load.c: open model, tokenizer and template; then the executor and the engine. */
 pgd_status pgd_server_open_model(pgd_server *s, pgd_error *err);
