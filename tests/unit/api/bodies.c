@@ -36,8 +36,8 @@ pgd_route test_random_body(uint64_t seed, bool stream, unsigned *flags, char *ou
     static const char *const prompts[] = {"\"hello\"", "[1,2,3]", "[\"a\",\"bc\"]", "[[5],[6,7]]",
                                           "\"h\xC3\xA9 \xF0\x9F\x98\x80\""};
     static const char *const asked[] = {"", ",\"stream_options\":{\"include_usage\":true}",
-                                        ",\"stream_options\":{\"include_usage\":true,"
-                                        "\"continuous_usage_stats\":true}"};
+                                        (",\"stream_options\":{\"include_usage\":true,"
+                                         "\"continuous_usage_stats\":true}")};
     static const unsigned asked_flags[] = {0, FOLD_USAGE, FOLD_USAGE | FOLD_CONTINUOUS};
     const bool chat = test_rand(&seed) % 2;
     const size_t ask = test_rand(&seed) % N(asked);

@@ -269,8 +269,8 @@ static void random_scripts_stream_as_they_answer(void **state) {
     static const char *const stops[] = {"", ",\"stop\":[\"ST\",\"STOP\"]",
                                         ",\"stop\":[\"lo wor\",\"\xC3\xA9\"]",
                                         ",\"stop\":\"\xF0\x9F\x98\x80\",\"min_tokens\":3",
-                                        ",\"stop\":[\"\xEF\xBF\xBD\"],"
-                                        "\"include_stop_str_in_output\":true"};
+                                        (",\"stop\":[\"\xEF\xBF\xBD\"],"
+                                         "\"include_stop_str_in_output\":true")};
     for (int round = 0; round < 1500; round++) {
         int32_t ids[12];
         const size_t n = 1 + test_rand(&seed) % N(ids);
