@@ -74,6 +74,17 @@ void pgd_summary_put_json(const pgd_summary *s, const char *key, pgd_jsonw *w);
 void pgd_summary_put_heading(pgd_buf *out);
 void pgd_summary_put_row(const pgd_summary *s, const char *name, pgd_buf *out);
 
+/* ---- lengths ---- */
+
+typedef struct pgd_bench_lengths {
+    uint32_t n_in, n_out; /* tokens */
+} pgd_bench_lengths;
+
+/* Lengths of the index-th request: ShareGPT-like, or drawn evenly from the two ranges. A function
+ * of its arguments alone. */
+pgd_bench_lengths pgd_bench_draw_lengths(bool sharegpt, const pgd_bench_range *in,
+                                         const pgd_bench_range *out, uint64_t seed, uint64_t index);
+
 /* ---- result files ---- */
 
 /* "pagoda": version, "date": UTC, "command": [...], "environment": {cpu, cores, memory, kernel}.

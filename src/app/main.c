@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/cmd_bench.h"
 #include "app/serve.h"
 #include "pagoda/config.h"
 
@@ -12,6 +13,8 @@ static int usage(FILE *to, int code) {
     fputs("pagoda " PGD_VERSION ", an OpenAI-compatible inference server\n\n"
           "  pagoda serve MODEL [flags]   serve a model folder (pagoda serve --help lists the "
           "flags)\n"
+          "  pagoda bench COMMAND ...     measure a server (serve), or the engine (latency, "
+          "throughput)\n"
           "  pagoda config-reference      print docs/config.md\n"
           "  pagoda version               print the version\n",
           to);
@@ -43,6 +46,8 @@ int main(int argc, char **argv) {
     if (argc < 2) return usage(stderr, PGD_EXIT_CONFIG);
     const char *command = argv[1];
     if (strcmp(command, "serve") == 0) return serve(argc - 2, (const char *const *)argv + 2);
+    if (strcmp(command, "bench") == 0)
+        return pgd_cmd_bench(argc - 2, (const char *const *)argv + 2);
     if (strcmp(command, "config-reference") == 0) return put_out(pgd_config_markdown);
     if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0) {
         puts("pagoda " PGD_VERSION);

@@ -65,6 +65,14 @@ void pgd_bench_put_environment(pgd_jsonw *w, const char *version, int n_args,
     pgd_jsonw_key(w, "memory_bytes");
     pgd_jsonw_u64(w, pgd_mem_total());
     put_kernel(w);
+    pgd_jsonw_key(w, "compiler"); /* of this program */
+    pgd_jsonw_cstr(w, __VERSION__);
+    pgd_jsonw_key(w, "optimized");
+#ifdef __OPTIMIZE__
+    pgd_jsonw_bool(w, true);
+#else
+    pgd_jsonw_bool(w, false);
+#endif
     pgd_jsonw_end_obj(w);
 }
 

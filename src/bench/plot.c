@@ -50,7 +50,7 @@ double bench_tick_step(double max, int n) {
     if (!(max > 0)) return 1;
     const double raw = max / n, power = pow(10, floor(log10(raw)));
     const double lead = raw / power;
-    return power * (lead <= 1 ? 1 : lead <= 2 ? 2 : lead <= 5 ? 5 : 10);
+    return power * (lead <= 1 ? 1 : lead <= 2 ? 2 : lead <= 2.5 ? 2.5 : lead <= 5 ? 5 : 10);
 }
 
 /* Where data meets pixels. */
@@ -74,6 +74,7 @@ static frame make_frame(const bench_chart *c) {
             if (c->y_max <= 0) y_max = fmax(y_max, 1.05 * c->line[k].y[i]);
         }
     }
+    if (c->area && c->n_lines > 0 && c->line[0].n > 1) x_max += c->line[0].x[1] - c->line[0].x[0];
     return (frame){.x0 = c->left + MARGIN_LEFT,
                    .y0 = c->top + MARGIN_TOP,
                    .w = c->width - MARGIN_LEFT - MARGIN_RIGHT,

@@ -25,7 +25,7 @@ void bench_svg_begin(pgd_buf *out, double width, double height, const char *titl
 void bench_svg_chart(pgd_buf *out, const bench_chart *c);
 void bench_svg_end(pgd_buf *out);
 
-/* A round step so that `max` has about n of them: 1, 2 or 5 times a power of ten. */
+/* A round step so that `max` has about n of them: 1, 2, 2.5 or 5 times a power of ten. */
 double bench_tick_step(double max, int n);
 
 #endif

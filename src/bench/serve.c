@@ -27,7 +27,7 @@ typedef struct bench_job {
     bench_url url;
     uv_loop_t loop;
     bench_client *client;
-    pgd_buf key, model, extra;
+    pgd_buf key, model, server_version, extra;
     bench_prompts prompts;
     bench_workload workload;
     bench_ask ask;
@@ -105,6 +105,7 @@ static pgd_status set_up(bench_job *j, pgd_error *err) {
     };
     PGD_TRY(bench_client_create(&j->loop, &co, &j->client, err));
     PGD_TRY(bench_setup_model(j->client, o, &j->model, err));
+    bench_setup_version(j->client, &j->server_version);
     PGD_TRY(bench_setup_prompts(j->client, o, j->model.p, &j->prompts, err));
     j->prompts.seed = o->seed;
     j->ask = (bench_ask){.chat = strcmp(o->endpoint, "chat") == 0,
@@ -152,6 +153,8 @@ static pgd_status write_json(const bench_job *j, pgd_error *err) {
     pgd_bench_put_environment(&w, j->version, j->n_args, j->args);
     pgd_jsonw_key(&w, "model");
     pgd_jsonw_str(&w, pgd_buf_sv(&j->model));
+    pgd_jsonw_key(&w, "server_version");
+    pgd_jsonw_str(&w, pgd_buf_sv(&j->server_version));
     pgd_jsonw_key(&w, "workload");
     pgd_jsonw_obj(&w);
     pgd_jsonw_key(&w, "name");
@@ -254,6 +257,7 @@ static int run_job(bench_job *j) {
     bench_trace_fini(&j->workload.trace);
     pgd_buf_fini(&j->extra);
     pgd_buf_fini(&j->model);
+    pgd_buf_fini(&j->server_version);
     pgd_buf_fini(&j->key);
     return code;
 }

@@ -38,6 +38,18 @@ pgd_status bench_setup_model(bench_client *client, const bench_options *o, pgd_b
     return s;
 }
 
+void bench_setup_version(bench_client *client, pgd_buf *out) {
+    pgd_buf body = {0};
+    pgd_json_doc *doc = NULL;
+    pgd_sv version = {NULL, 0};
+    if (bench_client_fetch(client, "GET", "/version", (pgd_sv){NULL, 0}, &body, NULL) == PGD_OK &&
+        pgd_json_parse(pgd_buf_sv(&body), &pgd_json_limits_request, &doc, NULL) == PGD_OK)
+        pgd_json_as_str(pgd_json_get(pgd_json_root(doc), "version"), &version);
+    pgd_buf_putsv(out, version);
+    pgd_json_free(&doc);
+    pgd_buf_fini(&body);
+}
+
 /* ---- counting tokens ---- */
 
 typedef struct counter {
@@ -156,7 +168,7 @@ pgd_status bench_setup_prompts(bench_client *client, const bench_options *o, con
     if (s == PGD_OK || s == PGD_E_IO || s == PGD_E_NOMEM || o->tokenizer != NULL) return s;
     if (want_tokens) return pgd_wrap(err, "--prompt tokens without --token-ids or --tokenizer");
     bench_prompts_assume(out);
-    out->lengths = "words, not tokens: the server has no /tokenize";
+    out->lengths = "words, not tokens: /tokenize did not answer";
     return PGD_OK;
 }
 

@@ -9,6 +9,8 @@
 /* The model to ask for: the option, or the first of the server's list (copied into name). */
 pgd_status bench_setup_model(bench_client *client, const bench_options *o, pgd_buf *name,
                              pgd_error *err);
+/* Append what the server says at /version; nothing when it says nothing. */
+void bench_setup_version(bench_client *client, pgd_buf *out);
 /* Prompts as the options and the server allow. `out` is zero; free with bench_prompts_fini. */
 pgd_status bench_setup_prompts(bench_client *client, const bench_options *o, const char *model,
                                bench_prompts *out, pgd_error *err);

@@ -107,6 +107,15 @@ bench_item bench_workload_item(const bench_workload *w, uint64_t index) {
     return item;
 }
 
+pgd_bench_lengths pgd_bench_draw_lengths(bool sharegpt, const pgd_bench_range *in,
+                                         const pgd_bench_range *out, uint64_t seed,
+                                         uint64_t index) {
+    const bench_workload w = {
+        .kind = sharegpt ? BENCH_SHAREGPT : BENCH_RANDOM, .seed = seed, .n_in = *in, .n_out = *out};
+    const bench_item item = bench_workload_item(&w, index);
+    return (pgd_bench_lengths){item.n_in, item.n_out};
+}
+
 double bench_arrivals_next(bench_arrivals *a) {
     a->at_s += bench_gamma(&a->state, a->burstiness) / (a->rate * a->burstiness);
     return a->at_s;
