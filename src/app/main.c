@@ -5,6 +5,7 @@
 
 #include "app/cmd_bench.h"
 #include "app/serve.h"
+#include "pagoda/cli.h"
 #include "pagoda/config.h"
 
 extern char **environ;
@@ -13,6 +14,8 @@ static int usage(FILE *to, int code) {
     fputs("pagoda " PGD_VERSION ", an OpenAI-compatible inference server\n\n"
           "  pagoda serve MODEL [flags]   serve a model folder (pagoda serve --help lists the "
           "flags)\n"
+          "  pagoda chat [flags]          talk with a model of any OpenAI-compatible server\n"
+          "  pagoda tokenize MODEL [TEXT] show the tokens of a text\n"
           "  pagoda bench COMMAND ...     measure a server (serve), or the engine (latency, "
           "throughput)\n"
           "  pagoda config-reference      print docs/config.md\n"
@@ -46,6 +49,10 @@ int main(int argc, char **argv) {
     if (argc < 2) return usage(stderr, PGD_EXIT_CONFIG);
     const char *command = argv[1];
     if (strcmp(command, "serve") == 0) return serve(argc - 2, (const char *const *)argv + 2);
+    if (strcmp(command, "chat") == 0)
+        return pgd_cli_chat(argc - 2, (const char *const *)argv + 2, (const char *const *)environ);
+    if (strcmp(command, "tokenize") == 0)
+        return pgd_cli_tokenize(argc - 2, (const char *const *)argv + 2);
     if (strcmp(command, "bench") == 0)
         return pgd_cmd_bench(argc - 2, (const char *const *)argv + 2);
     if (strcmp(command, "config-reference") == 0) return put_out(pgd_config_markdown);

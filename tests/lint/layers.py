@@ -21,8 +21,9 @@ MODULES = {
     "api": ["engine", "model", "text", "grammar", "plan", "base"],
     "http": ["api", "base"],
     "bench": ["text", "base"],  # text: to count tokens as a server would
-    "app": ["bench", "http", "api", "engine", "exec", "kv", "model", "device", "comm", "quant",
-            "tensor", "plan", "text", "grammar", "base"],
+    "cli": ["text", "base"],  # text: pagoda tokenize
+    "app": ["cli", "bench", "http", "api", "engine", "exec", "kv", "model", "device", "comm",
+            "quant", "tensor", "plan", "text", "grammar", "base"],
 }
 
 # Public header (include/pagoda/NAME.h) -> the module that owns it.
@@ -42,6 +43,7 @@ HEADERS = {
     "api": "api",
     "http": "http",
     "bench": "bench",
+    "cli": "cli",
     "app": "config",
 }
 OWNER = {name: module for module, names in HEADERS.items() for name in names.split()}
