@@ -1,0 +1,433 @@
+/* Regular expressions -> rule expressions.
+ *
+ * ECMA-like syntax read as code points: alternation, groups (plain, named, non-capturing), greedy
+ * and lazy quantifiers (the same language), classes, \d \w \s and their complements, \xHH, \uHHHH,
+ * \u{...}, \cX, anchors. What has no meaning for a whole language (captures) is ignored; what makes
+ * it irregular or ambiguous (backreferences, lookaround, \b, inline flags, \p) is refused by name.
+ * Anchors may stand where a match begins or ends; the last pass moves them outwards and turns an
+ * unanchored side of a search into "any characters".
+ *
+ * One pass, recursion bounded by max_depth, so linear in the pattern. Thread: the caller's. */
+#include <string.h>
+
+#include "ir.h"
+
+typedef struct parser {
+    pgd_ir *ir;
+    pgd_sv s;
+    size_t i;
+    uint32_t depth;
+    pgd_charmode mode;
+    pgd_error *err;
+    pgd_status st;
+} parser;
+
+static uint32_t fail_at(parser *p, pgd_status st, size_t at, const char *what) {
+    if (p->st == PGD_OK) p->st = pgd_fail(p->err, st, "pattern, offset %zu: %s", at, what);
+    return PGD_IR_FAIL;
+}
+
+static bool more(const parser *p) {
+    return p->i < p->s.n && p->st == PGD_OK;
+}
+
+static bool next_is(parser *p, const char *text) {
+    const pgd_sv t = pgd_sv_c(text);
+    if (!pgd_sv_starts((pgd_sv){p->s.p + p->i, p->s.n - p->i}, t)) return false;
+    p->i += t.n;
+    return true;
+}
+
+static uint32_t next_cp(parser *p) {
+    uint32_t cp = 0;
+    const size_t n = p->i < p->s.n ? pgd_utf8_decode(p->s.p + p->i, p->s.n - p->i, &cp) : 0;
+    if (n == 0) {
+        (void)fail_at(p, PGD_E_INVALID, p->i, "ends too early or is not UTF-8");
+        p->i = p->s.n;
+        return 0;
+    }
+    p->i += n;
+    return cp;
+}
+
+static int hex_value(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* Exactly n hex digits. */
+static uint32_t hex(parser *p, size_t n) {
+    uint32_t v = 0;
+    for (size_t k = 0; k < n; k++) {
+        const int d = p->i < p->s.n ? hex_value(p->s.p[p->i]) : -1;
+        if (d < 0) {
+            (void)fail_at(p, PGD_E_INVALID, p->i, "expected a hex digit");
+            return 0;
+        }
+        v = v * 16 + (uint32_t)d;
+        p->i++;
+    }
+    return v;
+}
+
+/* After "\u": four digits (a surrogate pair counts as one character) or braces. */
+static uint32_t unicode_escape(parser *p) {
+    const size_t at = p->i - 2;
+    uint32_t cp = 0;
+    if (next_is(p, "{")) {
+        size_t n = 0;
+        while (p->i < p->s.n && n < 6 && hex_value(p->s.p[p->i]) >= 0) {
+            cp = cp * 16 + (uint32_t)hex_value(p->s.p[p->i++]);
+            n++;
+        }
+        if (n == 0 || !next_is(p, "}") || cp > 0x10FFFF)
+            return fail_at(p, PGD_E_INVALID, at, "malformed \\u{...}");
+    } else {
+        cp = hex(p, 4);
+        if (cp >= 0xD800 && cp < 0xDC00 && next_is(p, "\\u")) {
+            const uint32_t low = hex(p, 4);
+            if (low < 0xDC00 || low > 0xDFFF)
+                return fail_at(p, PGD_E_INVALID, at, "half a surrogate pair");
+            return 0x10000 + ((cp - 0xD800) << 10) + (low - 0xDC00);
+        }
+    }
+    if (cp >= 0xD800 && cp <= 0xDFFF) return fail_at(p, PGD_E_INVALID, at, "half a surrogate pair");
+    return cp;
+}
+
+/* The class that \d, \w, \s or their upper-case complement names; false for other letters. */
+static bool named_class(char c, pgd_cpset *out) {
+    static const pgd_cprange space[] = {
+        {9, 13},          {0x20, 0x20},     {0xA0, 0xA0},     {0x1680, 0x1680}, {0x2000, 0x200A},
+        {0x2028, 0x2029}, {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000}, {0xFEFF, 0xFEFF}};
+    pgd_cpset s = {0};
+    switch (c | 32) {
+    case 'w':
+        pgd_cpset_add(&s, 'A', 'Z');
+        pgd_cpset_add(&s, 'a', 'z');
+        pgd_cpset_add(&s, '_', '_');
+        pgd_cpset_add(&s, '0', '9');
+        break;
+    case 'd':
+        pgd_cpset_add(&s, '0', '9');
+        break;
+    case 's':
+        for (size_t i = 0; i < sizeof space / sizeof space[0]; i++)
+            pgd_cpset_add(&s, space[i].lo, space[i].hi);
+        break;
+    default:
+        return false;
+    }
+    if (c < 'a') pgd_cpset_invert(&s);
+    for (size_t i = 0; i < s.n; i++)
+        pgd_cpset_add(out, s.v[i].lo, s.v[i].hi);
+    out->failed |= s.failed;
+    pgd_cpset_fini(&s);
+    return true;
+}
+
+/* A character escape, the backslash consumed. */
+static uint32_t escape(parser *p, bool in_class) {
+    const size_t at = p->i - 1;
+    const uint32_t c = next_cp(p);
+    switch (c) {
+    case 'n':
+        return '\n';
+    case 'r':
+        return '\r';
+    case 't':
+        return '\t';
+    case 'f':
+        return '\f';
+    case 'v':
+        return '\v';
+    case 'x':
+        return hex(p, 2);
+    case 'u':
+        return unicode_escape(p);
+    case 'c': {
+        const uint32_t l = next_cp(p) | 32;
+        return l >= 'a' && l <= 'z' ? l - 'a' + 1 : fail_at(p, PGD_E_INVALID, at, "malformed \\c");
+    }
+    case '0':
+        if (p->i < p->s.n && p->s.p[p->i] >= '0' && p->s.p[p->i] <= '9')
+            return fail_at(p, PGD_E_UNSUPPORTED, at, "octal escapes are not supported");
+        return 0;
+    case 'b':
+        return in_class ? '\b' : fail_at(p, PGD_E_UNSUPPORTED, at, "\\b is not supported");
+    default:
+        break;
+    }
+    if (c >= '1' && c <= '9')
+        return fail_at(p, PGD_E_UNSUPPORTED, at, "backreferences are not supported");
+    if (c == 'k') return fail_at(p, PGD_E_UNSUPPORTED, at, "backreferences are not supported");
+    if (c == 'p' || c == 'P')
+        return fail_at(p, PGD_E_UNSUPPORTED, at, "\\p (Unicode property) is not supported");
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
+        return fail_at(p, PGD_E_UNSUPPORTED, at, "this escape is not supported");
+    return c;
+}
+
+/* One member of a class: a code point, or (returning false) a named class added to s. */
+static bool class_atom(parser *p, pgd_cpset *s, uint32_t *cp) {
+    if (!next_is(p, "\\")) {
+        *cp = next_cp(p);
+        return true;
+    }
+    if (p->i < p->s.n && named_class(p->s.p[p->i], s)) {
+        p->i++;
+        return false;
+    }
+    *cp = escape(p, true);
+    return true;
+}
+
+static uint32_t parse_class(parser *p) {
+    const size_t at = p->i - 1;
+    pgd_cpset s = {0};
+    const bool invert = next_is(p, "^");
+    for (bool closed = false; !closed;) {
+        uint32_t lo = 0, hi = 0;
+        if (!more(p)) {
+            (void)fail_at(p, PGD_E_INVALID, at, "'[' without ']'");
+            break;
+        }
+        closed = next_is(p, "]");
+        if (closed || !pgd_ir_step(p->ir, 1)) break;
+        if (!class_atom(p, &s, &lo)) continue;
+        hi = lo;
+        if (p->i + 1 < p->s.n && p->s.p[p->i] == '-' && p->s.p[p->i + 1] != ']') {
+            const size_t dash = p->i++;
+            if (!class_atom(p, &s, &hi)) { /* [a-\d]: the dash is itself */
+                pgd_cpset_add(&s, '-', '-');
+                hi = lo;
+            }
+            if (hi < lo) (void)fail_at(p, PGD_E_INVALID, dash, "range out of order in class");
+        }
+        pgd_cpset_add(&s, lo, hi);
+    }
+    if (invert) pgd_cpset_invert(&s);
+    const uint32_t x = p->st == PGD_OK ? pgd_ir_class(p->ir, &s, p->mode) : PGD_IR_FAIL;
+    pgd_cpset_fini(&s);
+    return x;
+}
+
+static uint32_t parse_alt(parser *p);
+
+static uint32_t parse_group(parser *p) {
+    const size_t at = p->i - 1;
+    if (next_is(p, "?")) {
+        if (next_is(p, "=") || next_is(p, "!"))
+            return fail_at(p, PGD_E_UNSUPPORTED, at, "lookahead is not supported");
+        if (next_is(p, "<=") || next_is(p, "<!"))
+            return fail_at(p, PGD_E_UNSUPPORTED, at, "lookbehind is not supported");
+        if (next_is(p, "<") || next_is(p, "P<")) {
+            while (more(p) && p->s.p[p->i] != '>')
+                p->i++;
+            if (!next_is(p, ">")) return fail_at(p, PGD_E_INVALID, at, "unfinished group name");
+        } else if (!next_is(p, ":")) {
+            return fail_at(p, PGD_E_UNSUPPORTED, at,
+                           "inline flags and (?...) extensions are not "
+                           "supported");
+        }
+    }
+    if (++p->depth > p->ir->lim->max_depth)
+        return fail_at(p, PGD_E_LIMIT, at, "groups are nested too deeply");
+    const uint32_t x = parse_alt(p);
+    p->depth--;
+    if (p->st == PGD_OK && !next_is(p, ")"))
+        return fail_at(p, PGD_E_INVALID, at, "'(' without ')'");
+    return x;
+}
+
+static uint32_t dot(parser *p) {
+    pgd_cpset s = {0};
+    pgd_cpset_add(&s, '\n', '\n');
+    pgd_cpset_add(&s, '\r', '\r');
+    pgd_cpset_add(&s, 0x2028, 0x2029);
+    pgd_cpset_invert(&s);
+    const uint32_t x = pgd_ir_class(p->ir, &s, p->mode);
+    pgd_cpset_fini(&s);
+    return x;
+}
+
+static uint32_t parse_atom(parser *p) {
+    const size_t at = p->i;
+    if (next_is(p, "(")) return parse_group(p);
+    if (next_is(p, "[")) return parse_class(p);
+    if (next_is(p, ".")) return dot(p);
+    if (next_is(p, "^")) return pgd_ir_anchor(p->ir, PGD_OP_BEGIN);
+    if (next_is(p, "$")) return pgd_ir_anchor(p->ir, PGD_OP_END);
+    if (next_is(p, "\\")) {
+        pgd_cpset s = {0};
+        if (p->i < p->s.n && named_class(p->s.p[p->i], &s)) {
+            p->i++;
+            const uint32_t x = pgd_ir_class(p->ir, &s, p->mode);
+            pgd_cpset_fini(&s);
+            return x;
+        }
+        if (p->i < p->s.n && p->s.p[p->i] == 'B')
+            return fail_at(p, PGD_E_UNSUPPORTED, at, "\\B is not supported");
+        const uint32_t cp = escape(p, false);
+        return p->st == PGD_OK ? pgd_ir_char(p->ir, cp, p->mode) : PGD_IR_FAIL;
+    }
+    const uint32_t cp = next_cp(p);
+    if (cp == '*' || cp == '+' || cp == '?')
+        return fail_at(p, PGD_E_INVALID, at, "a quantifier without something to repeat");
+    return p->st == PGD_OK ? pgd_ir_char(p->ir, cp, p->mode) : PGD_IR_FAIL;
+}
+
+static bool number(parser *p, uint32_t *out) {
+    uint64_t v = 0;
+    const size_t start = p->i;
+    while (p->i < p->s.n && p->s.p[p->i] >= '0' && p->s.p[p->i] <= '9') {
+        v = v * 10 + (uint64_t)(p->s.p[p->i++] - '0');
+        if (v > PGD_IR_INF - 1) v = PGD_IR_INF - 1;
+    }
+    *out = (uint32_t)v;
+    return p->i > start;
+}
+
+/* {m}, {m,}, {m,n}; anything else in braces is literal text, as in ECMA's web grammar. */
+static bool braces(parser *p, uint32_t *min, uint32_t *max) {
+    const size_t start = p->i;
+    if (next_is(p, "{") && number(p, min)) {
+        *max = *min;
+        if (next_is(p, ",") && !number(p, max)) *max = PGD_IR_INF;
+        if (next_is(p, "}")) return true;
+    }
+    p->i = start;
+    return false;
+}
+
+static uint32_t parse_term(parser *p) {
+    uint32_t x = parse_atom(p);
+    while (more(p)) {
+        const size_t at = p->i;
+        uint32_t min = 0, max = PGD_IR_INF;
+        if (next_is(p, "+"))
+            min = 1;
+        else if (next_is(p, "?"))
+            max = 1;
+        else if (!next_is(p, "*") && !braces(p, &min, &max))
+            break;
+        if (min > max) return fail_at(p, PGD_E_INVALID, at, "repetition bounds out of order");
+        if (p->ir->nodes[x].anchor)
+            return fail_at(p, PGD_E_UNSUPPORTED, at, "a repeated anchor is not supported");
+        if (next_is(p, "+"))
+            return fail_at(p, PGD_E_UNSUPPORTED, at, "possessive quantifiers are not supported");
+        (void)next_is(p, "?"); /* lazy: the same language */
+        x = pgd_ir_count(p->ir, x, min, max);
+        if (more(p) && (p->s.p[p->i] == '*' || p->s.p[p->i] == '+' || p->s.p[p->i] == '?'))
+            return fail_at(p, PGD_E_INVALID, p->i, "a quantifier after a quantifier");
+    }
+    return x;
+}
+
+static uint32_t parse_alt(parser *p) {
+    pgd_ir *const ir = p->ir;
+    const size_t alt = pgd_ir_mark(ir);
+    for (;;) {
+        const size_t seq = pgd_ir_mark(ir);
+        while (more(p) && p->s.p[p->i] != '|' && p->s.p[p->i] != ')')
+            pgd_ir_push(ir, parse_term(p));
+        pgd_ir_push(ir, pgd_ir_seq(ir, seq));
+        if (!more(p) || !next_is(p, "|")) break;
+    }
+    return pgd_ir_alt(ir, alt);
+}
+
+/* ---- Anchors ---- */
+
+static uint32_t lift(parser *p, uint32_t x, uint32_t any, uint32_t depth);
+
+/* seq with its child at `at` replaced by each branch of that child, lifted. */
+static uint32_t distribute(parser *p, uint32_t x, uint32_t at, uint32_t any, uint32_t depth) {
+    pgd_ir *const ir = p->ir;
+    const pgd_ir_node seq = ir->nodes[x], alt = ir->nodes[ir->list[seq.a + at]];
+    const size_t mark = pgd_ir_mark(ir);
+    for (uint32_t b = 0; b < alt.b && pgd_ir_step(ir, seq.b); b++) {
+        const size_t inner = pgd_ir_mark(ir);
+        for (uint32_t i = 0; i < seq.b; i++) {
+            const uint32_t child = ir->list[i == at ? alt.a + b : seq.a + i];
+            const pgd_ir_node c = ir->nodes[child];
+            if (i == at && c.op == PGD_OP_SEQ) /* flat, so that its anchors are at the ends */
+                for (uint32_t k = 0; k < c.b; k++)
+                    pgd_ir_push(ir, ir->list[c.a + k]);
+            else
+                pgd_ir_push(ir, child);
+        }
+        pgd_ir_push(ir, lift(p, pgd_ir_seq(ir, inner), any, depth + 1));
+    }
+    return pgd_ir_alt(ir, mark);
+}
+
+static uint32_t lift_seq(parser *p, uint32_t x, uint32_t any, uint32_t depth) {
+    pgd_ir *const ir = p->ir;
+    const pgd_ir_node seq = ir->nodes[x];
+    uint32_t lo = 0, hi = seq.b;
+    for (uint32_t i = 0; i<seq.b; i += seq.b> 1 ? seq.b - 1 : 1) {
+        const pgd_ir_node c = ir->nodes[ir->list[seq.a + i]];
+        if (c.anchor && c.op == PGD_OP_ALT) return distribute(p, x, i, any, depth);
+    }
+    while (lo < hi && ir->nodes[ir->list[seq.a + lo]].op == PGD_OP_BEGIN)
+        lo++;
+    while (hi > lo && ir->nodes[ir->list[seq.a + hi - 1]].op == PGD_OP_END)
+        hi--;
+    const size_t mark = pgd_ir_mark(ir);
+    if (lo == 0) pgd_ir_push(ir, any);
+    for (uint32_t i = lo; i < hi; i++) {
+        const uint32_t child = ir->list[seq.a + i];
+        if (ir->nodes[child].anchor)
+            return fail_at(p, PGD_E_UNSUPPORTED, 0,
+                           "'^' or '$' inside the pattern is not "
+                           "supported");
+        pgd_ir_push(ir, child);
+    }
+    if (hi == seq.b) pgd_ir_push(ir, any);
+    return pgd_ir_seq(ir, mark);
+}
+
+/* x with its outermost anchors consumed and `any` on the sides that have none. */
+static uint32_t lift(parser *p, uint32_t x, uint32_t any, uint32_t depth) {
+    pgd_ir *const ir = p->ir;
+    const pgd_ir_node n = ir->nodes[x];
+    if (p->st != PGD_OK || !pgd_ir_step(ir, 1)) return PGD_IR_FAIL;
+    if (depth > 2 * ir->lim->max_depth)
+        return fail_at(p, PGD_E_LIMIT, 0, "anchors are nested too deeply");
+    if (n.op == PGD_OP_BEGIN || n.op == PGD_OP_END) return any;
+    if (n.op == PGD_OP_ALT && n.anchor) {
+        const size_t mark = pgd_ir_mark(ir);
+        for (uint32_t i = 0; i < n.b; i++)
+            pgd_ir_push(ir, lift(p, ir->list[n.a + i], any, depth + 1));
+        return pgd_ir_alt(ir, mark);
+    }
+    if (n.op == PGD_OP_SEQ) return lift_seq(p, x, any, depth);
+    const size_t mark = pgd_ir_mark(ir);
+    pgd_ir_push(ir, any);
+    pgd_ir_push(ir, x);
+    pgd_ir_push(ir, any);
+    return pgd_ir_seq(ir, mark);
+}
+
+pgd_status pgd_regex_parse(pgd_ir *ir, pgd_sv pattern, pgd_charmode mode, bool search,
+                           uint32_t *out, pgd_error *err) {
+    parser p = {.ir = ir, .s = pattern, .mode = mode, .err = err};
+    uint32_t any = PGD_IR_EMPTY;
+    if (pattern.n > ir->lim->max_source_bytes)
+        return pgd_fail(err, PGD_E_LIMIT, "pattern of %zu bytes, at most %zu are allowed",
+                        pattern.n, ir->lim->max_source_bytes);
+    uint32_t x = parse_alt(&p);
+    if (more(&p)) (void)fail_at(&p, PGD_E_INVALID, p.i, "')' without '('");
+    if (search) {
+        pgd_cpset all = {0};
+        pgd_cpset_add(&all, 0, 0x10FFFF);
+        any = pgd_ir_count(ir, pgd_ir_class(ir, &all, mode), 0, PGD_IR_INF);
+        pgd_cpset_fini(&all);
+    }
+    if (p.st == PGD_OK && (search || ir->nodes[x].anchor)) x = lift(&p, x, any, 0);
+    if (p.st != PGD_OK) return p.st;
+    *out = x;
+    return pgd_ir_check(ir, err);
+}
