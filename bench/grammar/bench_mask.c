@@ -1,0 +1,4 @@
+/* bench_mask: see below. */
+int main(void) {
+    return 0;
+}

@@ -1,0 +1,146 @@
+/* Regular expressions: what they match, what is refused, and what they cost. */
+#include "gr_test.h"
+
+typedef struct fixture {
+    pgd_vocab *v;
+} fixture;
+
+static int setup(void **state) {
+    static fixture f;
+    f.v = gr_vocab(NULL, 0);
+    *state = &f;
+    return 0;
+}
+
+static int teardown(void **state) {
+    pgd_vocab_destroy(&((fixture *)*state)->v);
+    return 0;
+}
+
+static void regex_matches_the_whole_text(void **state) {
+    const fixture *const f = *state;
+    static const struct {
+        const char *pattern;
+        const char *good[6], *bad[6];
+    } cases[] = {
+        {"abc", {"abc"}, {"", "ab", "abcd", "xabc"}},
+        {"a|bc|", {"a", "bc", ""}, {"b", "abc"}},
+        {"(a|b)*abb", {"abb", "aabb", "babb"}, {"ab", "abba"}},
+        {"a{2,3}", {"aa", "aaa"}, {"a", "aaaa"}},
+        {"(ab){2,}", {"abab", "ababab"}, {"ab", "aba"}},
+        {"a{3}b?", {"aaa", "aaab"}, {"aa", "aaabb"}},
+        {"[a-c0-2]+?", {"a", "c2b0"}, {"", "d"}},
+        {"[^a-c]", {"d", "\xc3\xa9", "\xf0\x9f\x98\x80"}, {"a", "\xc3", "dd"}},
+        {"\\d+\\.\\d{2}", {"3.14", "10.00"}, {"3.1", "3,14"}},
+        {"\\w\\W\\s\\S", {"a- b", "_! 9"}, {"--  ", "a-b "}},
+        {".", {"a", "\xe4\xbd\xa0"}, {"\n", "", "\xe4\xbd"}},
+        {"[\\u4e00-\\u9fff]+", {"\xe4\xbd\xa0\xe5\xa5\xbd"}, {"a", "\xe3\x81\x82"}},
+        {"\\u{1F600}|\\uD83D\\uDE01",
+         {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x81"},
+         {"\xf0\x9f\x98\x82"}},
+        {"^a$|^b$", {"a", "b"}, {"ab", ""}},
+        {"(^a|b)c$", {"ac", "bc"}, {"c", "abc"}},
+        {"a{,2}", {"a{,2}"}, {"a", "aa"}},
+        {"(?:x)(?<name>y)", {"xy"}, {"x"}},
+        {"\\x41\\t\\cA", {"A\t\x01"}, {"A\t"}},
+        {"[]a]", {"a]"}, {"a", "]"}},
+        {"[a-\\d]", {"a", "-", "7"}, {"b"}},
+        {"(a*)*b", {"b", "aab"}, {"a", ""}},
+        {"(a?){3}b", {"b", "aaab"}, {"aaaab"}},
+        {"\\/\\-\\.", {"/-."}, {"/-x"}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        if (strcmp(cases[i].pattern, "[]a]") == 0) continue; /* below */
+        gr_check(f->v, PGD_GRAMMAR_REGEX, cases[i].pattern, cases[i].good, cases[i].bad);
+    }
+    /* ECMA: [] is the empty class, which nothing matches */
+    gr_refused(f->v, PGD_GRAMMAR_REGEX, "[]a]", PGD_E_INVALID, "no text can match");
+}
+
+static void regex_refuses_what_is_not_regular_by_name(void **state) {
+    const fixture *const f = *state;
+    static const struct {
+        const char *pattern, *part;
+        pgd_status st;
+    } cases[] = {
+        {"(?=a)b", "lookahead", PGD_E_UNSUPPORTED},
+        {"(?!a)b", "lookahead", PGD_E_UNSUPPORTED},
+        {"(?<=a)b", "lookbehind", PGD_E_UNSUPPORTED},
+        {"(a)\\1", "backreference", PGD_E_UNSUPPORTED},
+        {"(?<x>a)\\k<x>", "backreference", PGD_E_UNSUPPORTED},
+        {"\\bword", "\\b", PGD_E_UNSUPPORTED},
+        {"\\Bword", "\\B", PGD_E_UNSUPPORTED},
+        {"(?i)a", "flags", PGD_E_UNSUPPORTED},
+        {"\\p{L}", "\\p", PGD_E_UNSUPPORTED},
+        {"a*+", "possessive", PGD_E_UNSUPPORTED},
+        {"a^b", "'^'", PGD_E_UNSUPPORTED},
+        {"(a", "')'", PGD_E_INVALID},
+        {"a)", "'('", PGD_E_INVALID},
+        {"[a", "']'", PGD_E_INVALID},
+        {"*a", "repeat", PGD_E_INVALID},
+        {"a**", "quantifier", PGD_E_INVALID},
+        {"a{3,2}", "order", PGD_E_INVALID},
+        {"[z-a]", "order", PGD_E_INVALID},
+        {"\\uD800", "surrogate", PGD_E_INVALID},
+        {"\\xZZ", "hex", PGD_E_INVALID},
+        {"a\\", "ends", PGD_E_INVALID},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        gr_refused(f->v, PGD_GRAMMAR_REGEX, cases[i].pattern, cases[i].st, cases[i].part);
+}
+
+/* n times `unit` */
+static char *repeated(const char *unit, size_t n) {
+    const size_t len = strlen(unit);
+    char *const s = malloc(len * n + 1);
+    assert_non_null(s);
+    for (size_t i = 0; i < n; i++)
+        memcpy(s + i * len, unit, len);
+    s[len * n] = '\0';
+    return s;
+}
+
+static void regex_stays_within_its_bounds_on_adversarial_input(void **state) {
+    const fixture *const f = *state;
+    static const struct {
+        const char *unit;
+        size_t n;
+    } cases[] = {{"(", 60000},    {"a{1000}", 20000}, {"(a|b)*", 10000},
+                 {"[^a]", 30000}, {"(a{1000})", 900}, {"[", 60000},
+                 {"a|", 60000},   {"(^|b)", 20000},   {"$^", 60000}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *const s = repeated(cases[i].unit, cases[i].n);
+        pgd_grammar *g = NULL;
+        pgd_error err = {0};
+        const pgd_status st = gr_compile(&g, PGD_GRAMMAR_REGEX, s, f->v, &err);
+        assert_true(st == PGD_OK || (err.code == st && err.msg[0]));
+        pgd_grammar_release(&g);
+        free(s);
+    }
+    gr_refused(f->v, PGD_GRAMMAR_REGEX, "((a?){3000}b?){1000}", PGD_E_LIMIT, "too large");
+}
+
+static void regex_counts_without_writing_copies_out(void **state) {
+    const fixture *const f = *state;
+    pgd_grammar *g = NULL;
+    char *const good = repeated("ab", 100000), *const bad = repeated("ab", 100001);
+    assert_int_equal(gr_compile(&g, PGD_GRAMMAR_REGEX, "(ab){99999,100000}", f->v, NULL), PGD_OK);
+    assert_true(gr_accepts(g, pgd_sv_c(good)));
+    assert_true(gr_accepts(g, (pgd_sv){good, 199998}));
+    assert_false(gr_accepts(g, (pgd_sv){good, 199997}));
+    assert_false(gr_accepts(g, (pgd_sv){good, 199996}));
+    assert_false(gr_accepts(g, pgd_sv_c(bad)));
+    pgd_grammar_release(&g);
+    free(good);
+    free(bad);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(regex_matches_the_whole_text),
+        cmocka_unit_test(regex_refuses_what_is_not_regular_by_name),
+        cmocka_unit_test(regex_stays_within_its_bounds_on_adversarial_input),
+        cmocka_unit_test(regex_counts_without_writing_copies_out),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
