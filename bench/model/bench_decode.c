@@ -223,8 +223,10 @@ int main(int argc, char **argv) {
     for (int r = 0; r < ROUNDS; r++) {
         pgd_pool *pool = NULL; /* made anew, so that its threads do not spin beside the model's */
         if (pgd_pool_create(&pool, n_threads) != PGD_OK) abort();
+        pgd_pool_pin_caller(pool);
         for (int k = 0; k < 3; k++)
             read = max(read, read_rate(pool, data));
+        pgd_pool_unpin_caller(pool);
         pgd_pool_destroy(&pool);
         one = max(one, decode_rate(&b, 1, n_tokens));
         many = max(many, decode_rate(&b, n_streams, n_tokens));

@@ -13,6 +13,12 @@ typedef struct pgd_pool pgd_pool;
 pgd_status pgd_pool_create(pgd_pool **out, uint32_t n_threads);
 void pgd_pool_destroy(pgd_pool **p);
 uint32_t pgd_pool_threads(const pgd_pool *p);
+/* Give the calling thread, which is to be the only caller, the core that no worker has; nothing
+ * happens when the workers are not pinned. Otherwise the scheduler may leave the caller on a
+ * worker's core for a while, and everything runs at half speed. Threads created by a pinned thread
+ * inherit its core: unpin (back to the mask of creation) before creating any. */
+void pgd_pool_pin_caller(pgd_pool *p);
+void pgd_pool_unpin_caller(pgd_pool *p);
 /* Call fn(arg, begin, end, thread) so that the ranges cover [0, n) exactly once; each range is a
  * multiple of `grain` long except the last. Returns when all are done. A NULL pool runs inline. */
 typedef void (*pgd_pool_fn)(void *arg, uint64_t begin, uint64_t end, uint32_t thread);

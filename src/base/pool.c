@@ -8,7 +8,7 @@
  * after it is seen; results are written before `pending` falls (acq_rel) and read after it is zero.
  * Workers are pinned only when the pool takes every core of the affinity mask and no cgroup quota
  * is tighter: pinning part of a shared machine would stack all processes on the same first cores.
- * The caller's own thread is never pinned, since its children would inherit that. */
+ * The caller's own thread is pinned only when it asks, since its children would inherit that. */
 #include "pagoda/pool.h"
 
 #include <pthread.h>
@@ -39,8 +39,9 @@ struct pgd_pool {
     pgd_pool_fn fn; /* NULL tells the workers to leave */
     void *arg;
     uint32_t n_threads;
-    bool spin;
-    worker *workers; /* [n_threads], the first unused */
+    bool spin, pinned;
+    cpu_set_t all, first; /* pinned: the mask at creation, and the caller's core in it */
+    worker *workers;      /* [n_threads], the first unused */
 };
 
 /* Share t of T: chunks are dealt evenly, whole grains each. */
@@ -120,18 +121,21 @@ static void start_round(pgd_pool *p) {
 
 /* Core of the mask for each worker, when the pool fills the mask. Refusal costs only speed. */
 static void pin_workers(pgd_pool *p) {
-    cpu_set_t all;
-    if (sched_getaffinity(0, sizeof all, &all) != 0) return;
-    if ((uint32_t)CPU_COUNT(&all) != p->n_threads || pgd_cpu_count() != p->n_threads) return;
+    if (sched_getaffinity(0, sizeof p->all, &p->all) != 0) return;
+    if ((uint32_t)CPU_COUNT(&p->all) != p->n_threads || pgd_cpu_count() != p->n_threads) return;
     uint32_t index = 0;
     for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-        if (!CPU_ISSET(cpu, &all)) continue;
+        if (!CPU_ISSET(cpu, &p->all)) continue;
         cpu_set_t one;
         CPU_ZERO(&one);
         CPU_SET(cpu, &one);
-        if (index > 0) (void)pthread_setaffinity_np(p->workers[index].thread, sizeof one, &one);
+        if (index == 0)
+            p->first = one;
+        else
+            (void)pthread_setaffinity_np(p->workers[index].thread, sizeof one, &one);
         index++;
     }
+    p->pinned = true;
 }
 
 /* Ask workers 1..n_started to leave, and free the pool. */
@@ -178,6 +182,14 @@ void pgd_pool_destroy(pgd_pool **p) {
 
 uint32_t pgd_pool_threads(const pgd_pool *p) {
     return p ? p->n_threads : 1;
+}
+
+void pgd_pool_pin_caller(pgd_pool *p) {
+    if (p->pinned) (void)pthread_setaffinity_np(pthread_self(), sizeof p->first, &p->first);
+}
+
+void pgd_pool_unpin_caller(pgd_pool *p) {
+    if (p->pinned) (void)pthread_setaffinity_np(pthread_self(), sizeof p->all, &p->all);
 }
 
 void pgd_pool_for(pgd_pool *p, uint64_t n, uint64_t grain, pgd_pool_fn fn, void *arg) {

@@ -307,7 +307,9 @@ static pgd_status open_device(void *ctx, const pgd_exec_options *opt, pgd_device
     if (strcmp(name, "cpu") == 0) {
         const pgd_cpu_options o = {.n_threads = opt->n_threads, .isa = opt->isa};
         *flags = LOADER_HOST_MEMORY;
-        return pgd_device_open_cpu(&o, out, err);
+        PGD_TRY(pgd_device_open_cpu(&o, out, err));
+        pgd_pool_pin_caller(pgd_device_cpu_pool(*out)); /* this is the rank thread */
+        return PGD_OK;
     }
     return pgd_fail(err, PGD_E_UNSUPPORTED, "--device is '%s', this build has: cpu", name);
 }
