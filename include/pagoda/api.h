@@ -67,6 +67,9 @@ typedef struct pgd_api_model {
     uint32_t max_logprobs; /* at most PGD_MAX_TOP_LOGPROBS */
     uint64_t created;      /* unix seconds */
     bool enable_priority;  /* honour `priority` */
+    /* Names of output formats, as --tool-call-parser and --reasoning-parser list them; NULL: auto.
+     * A name that is none of them is logged, and output stays text. */
+    const char *tool_call_parser, *reasoning_parser;
 } pgd_api_model;
 
 typedef enum pgd_api_state {

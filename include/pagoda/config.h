@@ -23,6 +23,7 @@ typedef struct pgd_config {
     const char *model;
     pgd_config_list served_model_name;
     const char *load_format, *chat_template, *generation_config;
+    const char *tool_call_parser, *reasoning_parser;
     uint64_t max_model_len;
     uint64_t max_logprobs;
     /* device */

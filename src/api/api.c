@@ -10,6 +10,7 @@
 
 #include "call.h"
 #include "pagoda/hash.h"
+#include "pagoda/log.h"
 #include "pagoda/mem.h"
 
 static const double prep_bounds[] = {0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05,
@@ -83,6 +84,14 @@ void pgd_api_set_progress(pgd_api *api, const _Atomic uint32_t *progress) {
 
 void pgd_api_attach(pgd_api *api, const pgd_api_model *model) {
     PGD_ASSERT(!atomic_load_explicit(&api->model, memory_order_relaxed));
+    pgd_error err = {0};
+    if (api_formats_pick(model->chat, model->tool_call_parser, model->reasoning_parser,
+                         &api->formats, &err) != PGD_OK)
+        pgd_log(PGD_LOG_WARN, "api", "output formats not chosen: %s", err.msg);
+    if (model->chat)
+        pgd_log(PGD_LOG_INFO, "api", "output formats tool_calls=%s reasoning=%s",
+                api_tool_format_name(api->formats.tools),
+                api_think_format_name(api->formats.think));
     api->model_data = *model;
     if (api->model_data.max_logprobs > PGD_MAX_TOP_LOGPROBS)
         api->model_data.max_logprobs = PGD_MAX_TOP_LOGPROBS;

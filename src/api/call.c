@@ -22,8 +22,7 @@ static bool needs_worker(pgd_route r) {
     return is_generation(r) || r == PGD_ROUTE_TOKENIZE || r == PGD_ROUTE_DETOKENIZE;
 }
 
-/* n base62 characters (about 6 bits each). */
-static void random_id(char *out, size_t n) {
+void api_random_id(char *out, size_t n) {
     static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     uint8_t raw[32];
     PGD_ASSERT(n <= sizeof raw);
@@ -47,7 +46,7 @@ static void set_request_id(pgd_call *c, pgd_sv wanted) {
     c->id_is_ours = !api_take_request_id(c, wanted);
     if (!c->id_is_ours) return;
     memcpy(c->request_id, "req_", 4);
-    random_id(c->request_id + 4, 24);
+    api_random_id(c->request_id + 4, 24);
 }
 
 /* The call is over for drain and admission, whatever the engine still holds of it. */
@@ -200,7 +199,7 @@ pgd_call *pgd_api_begin(pgd_api_loop *l, const pgd_api_request *rq) {
     c->model = atomic_load_explicit(&a->model, memory_order_acquire);
     c->wire = c->route == PGD_ROUTE_CHAT ? &api_wire_chat : &api_wire_completions;
     memcpy(c->id, c->wire->id_prefix, strlen(c->wire->id_prefix));
-    random_id(c->id + strlen(c->wire->id_prefix), 24);
+    api_random_id(c->id + strlen(c->wire->id_prefix), 24);
     c->counted = true;
     (void)atomic_fetch_add_explicit(&a->active, 1, memory_order_acq_rel);
     c->job = (pgd_job){.run = run_job, .done = job_done};

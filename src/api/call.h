@@ -15,6 +15,7 @@
 #include "pagoda/arena.h"
 #include "pagoda/pool.h"
 #include "params.h"
+#include "parse.h"
 #include "stop.h"
 
 enum {
@@ -43,6 +44,7 @@ struct pgd_api {
     /* Published once by attach: stored (release) after model_data is filled, loaded (acquire). */
     _Atomic(const pgd_api_model *) model;
     pgd_api_model model_data;
+    api_formats formats;  /* of the model's output; written with model_data */
     uint8_t boot_key[32]; /* of cache namespaces; never leaves the process */
     api_metrics m;
 };
@@ -58,8 +60,8 @@ struct pgd_api_loop {
     _Atomic uint32_t with_workers;
 };
 
-/* A token whose text is not yet on its way: where its text ends in the choice's text (bytes), and
- * at which code point it begins. */
+/* A token whose text is not yet on its way: where its text ends in the choice's raw text (bytes),
+ * and at which code point it begins. */
 typedef struct api_pending {
     uint64_t end, begin_cp;
 } api_pending;
@@ -69,17 +71,24 @@ typedef struct api_choice {
     uint32_t i_log; /* index in rq->r.out */
     uint32_t index; /* in the response */
     pgd_detok *detok;
-    uint32_t n_seen;    /* tokens taken from the log */
-    uint32_t n_sent;    /* of these, handed to the wire (with logprobs and token ids) */
-    pgd_buf text;       /* decoded, not yet sent */
-    uint64_t text_sent; /* bytes sent before text.p[0] */
-    uint64_t n_cp;      /* code points decoded so far; includes the echoed prompt */
+    uint32_t n_seen;      /* tokens taken from the log */
+    uint32_t n_sent;      /* of these, handed to the wire (with logprobs and token ids) */
+    pgd_buf raw;          /* scratch: what the newest token decoded to */
+    uint64_t raw_total;   /* bytes decoded so far */
+    uint64_t n_cp;        /* code points decoded so far; includes the echoed prompt */
+    api_parser *parser;   /* NULL: the raw text is the text */
+    api_pieces pieces;    /* taken apart, not yet sent */
+    size_t n_scanned;     /* pieces that were looked at for stop strings and calls, */
+    size_t scanned_bytes; /* and bytes: the last piece may have grown since */
     api_stop_scan scan;
+    uint32_t n_calls;     /* tool calls that began, */
+    uint32_t n_begun;     /* and of these, on the wire */
+    uint32_t n_reasoning; /* tokens of reasoning */
     /* Shown tokens that were not sent: [n_sent, n_sent + n_pending). Kept only when logprobs or
      * token ids are wanted. */
     api_pending *pending;
     size_t n_pending, cap_pending;
-    uint64_t last_end;  /* where the text of token n_sent - 1 ends */
+    uint64_t last_end;  /* where the raw text of token n_sent - 1 ends */
     pgd_finish finish;  /* NONE while open */
     int32_t stop_token; /* user's stop token that ended it, or -1 */
     int32_t stop_index; /* stop string that ended it, or -1 */
@@ -88,6 +97,7 @@ typedef struct api_choice {
     /* Text of a non-streamed answer; logprob fragments, comma separated, of the answer or of the
      * chunk being written (chat uses lp[0]; completions: tokens, values, tops, offsets). */
     pgd_buf answer, lp[4];
+    pgd_buf reasoning, calls; /* not streamed: the same for the rest; calls as JSON */
 } api_choice;
 
 /* One engine request: one prompt with its n choices. */
@@ -108,6 +118,10 @@ typedef struct api_gen {
     uint32_t n_top;
     bool ignored_priority;
     const char *service_tier; /* NULL: not asked */
+    bool parse;               /* choices have a parser, made from these */
+    bool drop_reasoning;      /* the client does not want it */
+    bool one_call;            /* parallel_tool_calls is false: the first call ends the choice */
+    api_parser_options parsing;
     api_stops stops;
     uint32_t n_user_stop_ids;
     int32_t user_stop_ids[API_MAX_STOP_IDS];
@@ -167,8 +181,9 @@ typedef struct api_wire {
     void (*begin)(pgd_call *c);
     /* The prompt as the beginning of the text (echo); NULL where there is no such thing. */
     void (*echo)(pgd_call *c, api_choice *ch);
-    /* `text` and the tokens [n_sent, to) that it covers; n_sent moves on behind. */
-    void (*delta)(pgd_call *c, api_choice *ch, pgd_sv text, uint32_t to);
+    /* A piece (or the part of one that `bytes` is) and the tokens [n_sent, to) that go with it;
+     * n_sent moves on behind. */
+    void (*piece)(pgd_call *c, api_choice *ch, const api_piece *piece, pgd_sv bytes, uint32_t to);
     /* The choice has ended. Tokens [n_sent, to) are shown but brought no more text; token ids go
      * on to n_seen. */
     void (*finish)(pgd_call *c, api_choice *ch, uint32_t to);
@@ -223,6 +238,8 @@ void api_answer_open(pgd_call *c);
 void api_answer_close(pgd_call *c, const pgd_ids *prompt);
 
 /* call.c */
+/* n base62 characters (about 6 bits each) and a NUL; n at most 32. */
+void api_random_id(char *out, size_t n);
 /* Take the client's name of the request if it is 1..128 printable ASCII characters. */
 bool api_take_request_id(pgd_call *c, pgd_sv wanted);
 void api_call_fix_headers(pgd_call *c, int http, const char *content_type);

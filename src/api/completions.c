@@ -79,7 +79,8 @@ static void echo(pgd_call *c, api_choice *ch) {
         put_chunk(c, ch, text, ch->n_sent, false);
 }
 
-static void delta(pgd_call *c, api_choice *ch, pgd_sv text, uint32_t to) {
+static void piece(pgd_call *c, api_choice *ch, const api_piece *v, pgd_sv text, uint32_t to) {
+    (void)v; /* nothing but TEXT comes here */
     add_logprobs(c, ch, to);
     if (c->g.stream)
         put_chunk(c, ch, text, to, false);
@@ -116,6 +117,6 @@ const api_wire api_wire_completions = {.id_prefix = "cmpl-",
                                        .chunk_object = "text_completion",
                                        .begin = begin,
                                        .echo = echo,
-                                       .delta = delta,
+                                       .piece = piece,
                                        .finish = finish,
                                        .answer = answer};

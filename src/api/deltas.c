@@ -1,11 +1,14 @@
-/* Token logs become text: decode, look for stop strings, hold back what may still change, hand the
- * rest to the wire.
+/* Token logs become pieces: decode, take apart, look for stop strings, hold back what may still
+ * change, hand the rest to the wire.
  *
- *   log: tokens ─► detok ─► text: [ sent | to send | held: may begin a stop string ]
+ *   log: tokens ─► detok ─► raw text ─► parser ─► pieces: [ sent | to send | held: may begin a stop
+ * ]
  *
- * Invariants: what a choice sends, joined, is the decoded text up to its end, cut at a stop string;
- * it does not depend on how tokens were grouped into wake-ups. A token is sent with the piece that
- * holds the last of its text; tokens whose bytes the detokenizer still holds (a cut code point) go
+ * Invariants: what a choice sends, joined by kind, is what the parser makes of the decoded text up
+ * to its end, cut at a stop string; it does not depend on how tokens were grouped into wake-ups.
+ * Without a parser the raw text is one TEXT piece. Stop strings apply to TEXT alone, neither to
+ * reasoning nor to calls. A token is sent with the piece that accounts for the last of its raw
+ * text, or with a later one; tokens whose bytes the detokenizer still holds (a cut code point) go
  * with the token that completes them. The text of a token that ends the choice (end of sequence,
  * stop token id) is not shown. Thread: the loop's. */
 #include <string.h>
@@ -17,8 +20,12 @@
 
 void api_choice_fini(api_choice *ch) {
     pgd_detok_destroy(&ch->detok);
-    pgd_buf_fini(&ch->text);
+    api_parser_destroy(&ch->parser);
+    api_pieces_fini(&ch->pieces);
+    pgd_buf_fini(&ch->raw);
     pgd_buf_fini(&ch->answer);
+    pgd_buf_fini(&ch->reasoning);
+    pgd_buf_fini(&ch->calls);
     for (size_t i = 0; i < sizeof ch->lp / sizeof ch->lp[0]; i++)
         pgd_buf_fini(&ch->lp[i]);
     pgd_free(ch->pending);
@@ -28,10 +35,6 @@ void api_choice_fini(api_choice *ch) {
 bool api_request_is_empty(const api_request *q) {
     return q->r.max_new_tokens == 0 &&
            (q->r.n_prompt < 2 || !(q->call->g.echo && q->call->g.want_logprobs));
-}
-
-static uint64_t text_end(const api_choice *ch) {
-    return ch->text_sent + ch->text.n;
 }
 
 static bool fail_nomem(pgd_call *c) {
@@ -49,29 +52,50 @@ static void begin(pgd_call *c) {
     c->wire->begin(c);
 }
 
-/* Send the first n bytes of the waiting text and the tokens that end within them. */
-static void send_text(pgd_call *c, api_choice *ch, size_t n) {
-    const uint64_t end = ch->text_sent + n;
+/* Hand on one piece and the tokens whose raw text it brings to an end. */
+static void send_piece(pgd_call *c, api_choice *ch, const api_piece *piece, pgd_sv bytes) {
+    if (piece->kind == API_REASONING && c->g.drop_reasoning) return;
     uint32_t k = 0;
-    while (k < ch->n_pending && ch->pending[k].end <= end)
+    while (piece->kind != API_TOOL_END && k < ch->n_pending && ch->pending[k].end <= piece->raw_end)
         k++;
-    c->wire->delta(c, ch, (pgd_sv){ch->text.p, n}, ch->n_sent + k);
-    if (k) {
-        ch->last_end = ch->pending[k - 1].end;
-        ch->n_sent += k;
-        ch->n_pending -= k;
-        memmove(ch->pending, ch->pending + k, ch->n_pending * sizeof *ch->pending);
+    c->wire->piece(c, ch, piece, bytes, ch->n_sent + k);
+    if (!k) return;
+    ch->last_end = ch->pending[k - 1].end;
+    ch->n_sent += k;
+    ch->n_pending -= k;
+    memmove(ch->pending, ch->pending + k, ch->n_pending * sizeof *ch->pending);
+}
+
+/* Send all but the last `hold` bytes, which are TEXT. */
+static void send_pieces(pgd_call *c, api_choice *ch, size_t hold) {
+    api_pieces *const p = &ch->pieces;
+    size_t at = 0;
+    for (size_t i = 0; i < p->n && c->phase == API_RUN; i++) {
+        api_piece part = p->v[i];
+        if (i + 1 == p->n) {
+            part.len -= hold;
+            part.raw_end -= hold;
+        }
+        const bool whole = part.kind == API_TOOL_BEGIN || part.kind == API_TOOL_END;
+        if (part.len || whole) send_piece(c, ch, &part, (pgd_sv){p->bytes.p + at, part.len});
+        at += part.len;
     }
-    ch->text_sent = end;
-    pgd_buf_drop_front(&ch->text, n);
+    pgd_buf_drop_front(&p->bytes, at);
+    ch->scanned_bytes = hold;
+    ch->n_scanned = 0;
+    if (hold) {
+        p->v[0] = p->v[p->n - 1];
+        p->v[0].len = hold;
+    }
+    p->n = hold ? 1 : 0;
 }
 
 static void flush(pgd_call *c, api_choice *ch) {
-    const size_t hold = api_stop_hold(&c->g.stops, &ch->scan);
-    if (ch->text.n > hold) send_text(c, ch, ch->text.n - hold);
+    const bool in_text = ch->pieces.n && ch->pieces.v[ch->pieces.n - 1].kind == API_TEXT;
+    send_pieces(c, ch, in_text ? api_stop_hold(&c->g.stops, &ch->scan) : 0);
 }
 
-/* Note where the text of the newest token lies; `before` is where the text ended before it. */
+/* Note where the raw text of the newest token lies; `before` is where it ended before that one. */
 static bool note_token(pgd_call *c, api_choice *ch, uint64_t before, uint64_t begin_cp) {
     if (!c->g.keep_pending) return true;
     if (ch->n_pending == ch->cap_pending) {
@@ -81,7 +105,7 @@ static bool note_token(pgd_call *c, api_choice *ch, uint64_t before, uint64_t be
         ch->pending = p;
         ch->cap_pending = cap;
     }
-    const uint64_t end = text_end(ch);
+    const uint64_t end = ch->raw_total;
     if (end > before) /* completes what earlier tokens began */
         for (size_t i = ch->n_pending; i-- && ch->pending[i].end == NO_TEXT_YET;)
             ch->pending[i].end = end;
@@ -91,8 +115,7 @@ static bool note_token(pgd_call *c, api_choice *ch, uint64_t before, uint64_t be
 }
 
 /* Tokens that begin before the end of the text are shown, also when a stop string cut them. */
-static uint32_t clip_pending(api_choice *ch) {
-    const uint64_t total = text_end(ch);
+static uint32_t clip_pending(api_choice *ch, uint64_t total) {
     uint64_t start = ch->last_end;
     uint32_t shown = 0;
     for (size_t i = 0; i < ch->n_pending; i++) {
@@ -105,42 +128,98 @@ static uint32_t clip_pending(api_choice *ch) {
     return shown;
 }
 
-static void end_choice(pgd_call *c, api_choice *ch, pgd_finish finish) {
+/* The choice ends where its raw text has `total` bytes. */
+static void end_choice(pgd_call *c, api_choice *ch, pgd_finish finish, uint64_t total) {
     ch->finish = finish;
     c->g.n_open--;
-    ch->n_pending = clip_pending(ch);
-    if (ch->text.n) send_text(c, ch, ch->text.n);
+    ch->n_pending = clip_pending(ch, total);
+    send_pieces(c, ch, 0);
     if (c->phase == API_RUN) c->wire->finish(c, ch, ch->n_sent + (uint32_t)ch->n_pending);
 }
 
-/* A stop string in the last `fresh` bytes of the text: cut there and end. */
-static bool stopped_by_string(pgd_call *c, api_choice *ch, size_t fresh) {
-    if (!c->g.stops.n || ch->n_seen <= ch->rq->r.sampling.min_tokens) return false;
-    const size_t from = ch->text.n - fresh;
-    api_stop_hit hit = {0};
-    if (!api_stop_feed(&c->g.stops, &ch->scan, ch->text.p + from, fresh, &hit)) return false;
-    const size_t end = from + hit.end;
-    ch->text.n = c->g.include_stop ? end : end - hit.len_bytes;
-    ch->stop_index = (int32_t)hit.which;
-    pgd_metric_add(c->api->m.stop_string_ends, 1);
+/* Piece i is the last, and of its bytes those from `end` on (an offset in all bytes) are gone. */
+static void end_at(pgd_call *c, api_choice *ch, size_t i, size_t end, size_t piece_end) {
+    api_pieces *const p = &ch->pieces;
+    api_piece *const last = &p->v[i];
+    last->len -= piece_end - end;
+    last->raw_end -= piece_end - end;
+    p->n = i + 1;
+    p->bytes.n = end;
     api_request *const q = ch->rq;
     if (q->inside && !q->finished) pgd_engine_stop_choice(c->model->engine, &q->r, ch->i_log);
-    end_choice(c, ch, PGD_FINISH_STOP);
+    end_choice(c, ch, PGD_FINISH_STOP, last->raw_end);
+}
+
+/* A stop string in bytes [from, end) of piece i: cut there and end. */
+static bool stopped_by_string(pgd_call *c, api_choice *ch, size_t i, size_t from, size_t end) {
+    api_stop_hit hit = {0};
+    if (!api_stop_feed(&c->g.stops, &ch->scan, ch->pieces.bytes.p + from, end - from, &hit))
+        return false;
+    ch->stop_index = (int32_t)hit.which;
+    pgd_metric_add(c->api->m.stop_string_ends, 1);
+    const size_t behind = from + hit.end;
+    end_at(c, ch, i, c->g.include_stop ? behind : behind - hit.len_bytes, end);
     return true;
 }
 
-/* The sequence has ended: what the detokenizer held is text now, and may complete a stop string. */
+/* Look at what the newest token brought: calls are counted, and a stop string, or the end of the
+ * one call that is wanted, ends the choice. */
+static bool ended_within(pgd_call *c, api_choice *ch) {
+    const bool stops = c->g.stops.n && ch->n_seen > ch->rq->r.sampling.min_tokens;
+    api_pieces *const p = &ch->pieces;
+    size_t at = 0;
+    for (size_t i = 0; i < p->n; at += p->v[i++].len) {
+        const api_piece v = p->v[i];
+        const size_t from = at > ch->scanned_bytes ? at : ch->scanned_bytes, end = at + v.len;
+        const bool fresh = i >= ch->n_scanned;
+        if (fresh) ch->n_scanned = i + 1;
+        if (fresh && v.kind == API_TOOL_BEGIN) ch->n_calls++;
+        if (fresh && v.kind != API_TEXT) ch->scan = (api_stop_scan){{0}};
+        if (fresh && v.kind == API_TOOL_END && c->g.one_call) {
+            end_at(c, ch, i, end, end);
+            return true;
+        }
+        if (v.kind == API_TEXT && from < end && stops && stopped_by_string(c, ch, i, from, end))
+            return true;
+    }
+    ch->scanned_bytes = at;
+    return false;
+}
+
+/* What the newest token decoded to (ch->raw) becomes pieces. */
+static bool take_raw(pgd_call *c, api_choice *ch) {
+    if (!ch->parser) {
+        if (ch->raw.n) api_pieces_add(&ch->pieces, API_TEXT, pgd_buf_sv(&ch->raw), ch->raw_total);
+    } else {
+        const bool before = api_parser_in_reasoning(ch->parser);
+        api_parser_feed(ch->parser, ch->raw.p, ch->raw.n);
+        if (before || api_parser_in_reasoning(ch->parser)) ch->n_reasoning++;
+    }
+    return !ch->pieces.bytes.failed || fail_nomem(c);
+}
+
+/* The sequence has ended: what the detokenizer and the parser held is decided now, and may complete
+ * a stop string. */
 static void end_of_sequence(pgd_call *c, api_choice *ch, pgd_finish finish) {
-    const size_t had = ch->text.n;
-    const uint64_t before = text_end(ch);
-    if (pgd_detok_flush(ch->detok, &ch->text) == PGD_E_NOMEM || ch->text.failed) {
+    pgd_buf_clear(&ch->raw);
+    if (pgd_detok_flush(ch->detok, &ch->raw) == PGD_E_NOMEM || ch->raw.failed) {
         (void)fail_nomem(c);
         return;
     }
-    if (text_end(ch) > before)
+    ch->raw_total += ch->raw.n;
+    if (ch->raw.n)
         for (size_t i = ch->n_pending; i-- && ch->pending[i].end == NO_TEXT_YET;)
-            ch->pending[i].end = text_end(ch);
-    if (!stopped_by_string(c, ch, ch->text.n - had)) end_choice(c, ch, finish);
+            ch->pending[i].end = ch->raw_total;
+    if (ch->parser) {
+        api_parser_feed(ch->parser, ch->raw.p, ch->raw.n);
+        api_parser_finish(ch->parser);
+    } else if (ch->raw.n) {
+        api_pieces_add(&ch->pieces, API_TEXT, pgd_buf_sv(&ch->raw), ch->raw_total);
+    }
+    if (ch->pieces.bytes.failed)
+        (void)fail_nomem(c);
+    else if (!ended_within(c, ch))
+        end_choice(c, ch, finish, ch->raw_total);
 }
 
 /* The engine's own rule: a stop id ends a sequence from token min_tokens on. */
@@ -148,6 +227,16 @@ static bool is_stop_id(const pgd_sampling *s, uint32_t at, int32_t id) {
     for (uint32_t i = 0; at >= s->min_tokens && i < s->n_stop_ids; i++)
         if (s->stop_ids[i] == id) return true;
     return false;
+}
+
+/* Where there is a parser the detokenizer shows special tokens, since markers may be some; the
+ * others leave the text here. */
+static void drop_special(const pgd_call *c, api_choice *ch, int32_t id) {
+    const pgd_tokenizer *const tok = c->model->tokenizer;
+    if (!ch->parser || !c->g.skip_special || !pgd_tokenizer_is_special(tok, id)) return;
+    const pgd_sv text = pgd_tokenizer_token(tok, id);
+    if (api_formats_need(&c->g.parsing.formats, text)) return;
+    if (pgd_sv_ends(pgd_buf_sv(&ch->raw), text)) ch->raw.n -= text.n;
 }
 
 static void note_stop_token(const pgd_call *c, api_choice *ch, int32_t id) {
@@ -160,16 +249,18 @@ static void take_token(pgd_call *c, api_choice *ch) {
     const int32_t id = ch->rq->r.out[ch->i_log].token[at];
     const bool ends = is_stop_id(&ch->rq->r.sampling, at, id);
     if (!ends || c->g.include_stop) {
-        const uint64_t before = text_end(ch), cp = ch->n_cp;
-        const size_t had = ch->text.n;
+        const uint64_t before = ch->raw_total, cp = ch->n_cp;
+        pgd_buf_clear(&ch->raw);
         /* ids past the tokenizer's (padding of the head) have no text: not an error */
-        if (pgd_detok_push(ch->detok, id, &ch->text) == PGD_E_NOMEM || ch->text.failed) {
+        if (pgd_detok_push(ch->detok, id, &ch->raw) == PGD_E_NOMEM || ch->raw.failed) {
             (void)fail_nomem(c);
             return;
         }
-        ch->n_cp += pgd_utf8_count(ch->text.p + had, ch->text.n - had);
-        if (!note_token(c, ch, before, cp)) return;
-        if (stopped_by_string(c, ch, ch->text.n - had)) return;
+        drop_special(c, ch, id);
+        ch->raw_total += ch->raw.n;
+        ch->n_cp += pgd_utf8_count(ch->raw.p, ch->raw.n);
+        if (!note_token(c, ch, before, cp) || !take_raw(c, ch)) return;
+        if (ended_within(c, ch)) return;
     }
     if (!ends) return;
     note_stop_token(c, ch, id);

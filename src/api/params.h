@@ -40,14 +40,14 @@ typedef struct api_opt_num {
 /* Typed fields of a body. Nodes and strings are borrowed from the document; absent ones are NULL or
  * have p == NULL. */
 typedef struct api_fields {
-    pgd_sv model, cache_salt, request_id, reasoning_effort, content, suffix, truncation_side,
-        service_tier;
+    pgd_sv model, cache_salt, request_id, reasoning_effort, reasoning_format, content, suffix,
+        truncation_side, service_tier;
     api_opt_num temperature, top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty;
     api_opt_int n, best_of, max_tokens, max_completion_tokens, min_tokens, top_k, top_logprobs,
         n_logprobs, seed, priority, truncate_prompt_tokens;
     api_opt_bool stream, logprobs, echo, ignore_eos, include_stop, skip_special,
         add_generation_prompt, continue_final, add_special, return_token_ids, tokens_as_ids,
-        return_token_strs, ignored_bool;
+        return_token_strs, parallel_tool_calls, include_reasoning, separate_reasoning, ignored_bool;
     const pgd_json *messages, *prompt, *stop, *stop_token_ids, *logit_bias, *tools, *tool_choice,
         *response_format, *stream_options, *template_kwargs, *documents, *modalities, *functions,
         *function_call, *tokens, *ignored_node;

@@ -160,14 +160,17 @@ static pgd_status lay_out_logs(pgd_call *c, api_request *q, uint32_t n, api_erro
 static pgd_status open_choice(pgd_call *c, api_choice *ch, pgd_buf *scratch, api_error *e) {
     enum { CONTEXT = 8 };
     const pgd_ids *const p = &ch->rq->prompt;
-    if (pgd_detok_create(c->model->tokenizer, c->g.skip_special, &ch->detok) != PGD_OK)
-        return api_fail_nomem(e);
+    /* a parser must see markers that are special tokens */
+    const bool skip = c->g.skip_special && !c->g.parse;
+    if (pgd_detok_create(c->model->tokenizer, skip, &ch->detok) != PGD_OK) return api_fail_nomem(e);
     for (size_t i = p->n > CONTEXT ? p->n - CONTEXT : 0; i < p->n; i++) {
         pgd_buf_clear(scratch);
         if (pgd_detok_push(ch->detok, p->v[i], scratch) == PGD_E_NOMEM) return api_fail_nomem(e);
     }
     ch->n_cp = pgd_utf8_count(ch->rq->echo.p, ch->rq->echo.n);
     ch->stop_token = ch->stop_index = -1;
+    if (c->g.parse && api_parser_create(&c->g.parsing, &ch->pieces, &ch->parser) != PGD_OK)
+        return api_fail_nomem(e);
     return PGD_OK;
 }
 
@@ -248,6 +251,23 @@ static pgd_status settle_flags(pgd_call *c, const api_fields *f, api_error *e) {
     return PGD_OK;
 }
 
+/* Whether and how the output is taken apart. Without tools (or with tool_choice "none") calls stay
+ * text; without a format for reasoning, or where the client wants it so, reasoning does. */
+static pgd_status settle_parsing(pgd_call *c, const api_fields *f, api_error *e) {
+    api_gen *const g = &c->g;
+    if (c->route != PGD_ROUTE_CHAT) return PGD_OK;
+    g->parsing.formats = c->api->formats;
+    g->one_call = !on(&f->parallel_tool_calls, true);
+    g->drop_reasoning = !on(&f->include_reasoning, true);
+    g->parsing.keep_reasoning =
+        !on(&f->separate_reasoning, true) || pgd_sv_eq(f->reasoning_format, PGD_SV("none"));
+    if (g->parsing.formats.tools && api_wants_tools(f) &&
+        api_toolset_create(f->tools, c->arena, &g->parsing.tools) != PGD_OK)
+        return api_fail_nomem(e);
+    g->parse = g->parsing.formats.think || g->parsing.tools;
+    return PGD_OK;
+}
+
 static pgd_status build_request(pgd_call *c, const api_fields *f, api_request *q,
                                 const pgd_request *common, uint32_t n, api_error *e) {
     pgd_request *const r = &q->r;
@@ -293,6 +313,7 @@ static pgd_status prep_generation(pgd_call *c, const pgd_json *body) {
     g->ignored_priority = f.priority.given && f.priority.v != 0 && !may;
     PGD_TRY(make_namespace(c, f.cache_salt, common.cache_ns, e));
     PGD_TRY(api_prep_prompts(c, &f));
+    PGD_TRY(settle_parsing(c, &f, e));
     const uint32_t n = f.n.given ? (uint32_t)f.n.v : 1;
     if (g->n_requests * n > API_MAX_CHOICES)
         return api_fail(e, PGD_E_INVALID, "integer_above_max_value", "n",

@@ -69,6 +69,7 @@ pgd_status api_encode_chat(pgd_call *c, const api_fields *f, pgd_ids *out) {
     if (api_wants_tools(f)) PGD_TRY(api_nest_tools(f->tools, &nested, &tools, e));
     pgd_status st = render(c, f, tools, &r);
     if (st == PGD_OK) {
+        c->g.parsing.open = api_prompt_open(&c->api->formats, &r);
         const bool special = f->add_special.given && f->add_special.v;
         pgd_error err = {0};
         st =

@@ -2,7 +2,8 @@
  *
  * prompt_tokens counts each prompt once whatever n; completion_tokens sums over all choices, the
  * end token and tokens trimmed by a stop string included, up to the one that completed it.
- * cached_tokens is always there. Thread: the loop's. */
+ * cached_tokens is always there. reasoning_tokens counts the tokens of reasoning blocks with their
+ * end marker. Thread: the loop's. */
 #include <string.h>
 
 #include "call.h"
@@ -29,17 +30,26 @@ uint32_t api_completion_tokens(const pgd_call *c) {
     return n;
 }
 
+static uint32_t reasoning_tokens(const pgd_call *c) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < c->g.n_choices; i++)
+        n += c->g.choices[i].n_reasoning;
+    return n;
+}
+
 void api_usage_write(const pgd_call *c, pgd_buf *out) {
     const uint32_t prompt = api_prompt_tokens(c), completion = api_completion_tokens(c);
     pgd_buf_putf(out,
                  "{\"prompt_tokens\":%u,\"completion_tokens\":%u,\"total_tokens\":%u,"
                  "\"prompt_tokens_details\":{\"cached_tokens\":%u},"
-                 "\"completion_tokens_details\":{\"reasoning_tokens\":0}}",
-                 prompt, completion, prompt + completion, api_cached_tokens(c));
+                 "\"completion_tokens_details\":{\"reasoning_tokens\":%u}}",
+                 prompt, completion, prompt + completion, api_cached_tokens(c),
+                 reasoning_tokens(c));
 }
 
 const char *api_finish_name(const api_choice *ch) {
-    return ch->finish == PGD_FINISH_LENGTH ? "length" : "stop";
+    if (ch->finish == PGD_FINISH_LENGTH) return "length";
+    return ch->n_calls ? "tool_calls" : "stop";
 }
 
 void api_stop_reason_write(const pgd_call *c, const api_choice *ch, pgd_buf *out) {

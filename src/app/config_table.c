@@ -45,6 +45,15 @@ static const pgd_config_row model_rows[] = {
                "config.json."),
     ROW_STRING("chat-template", chat_template, NULL, "FILE",
                "Jinja chat template to use instead of the model's."),
+    ROW_CHOICE("tool-call-parser", tool_call_parser, "auto",
+               "auto|none|hermes|llama3_json|pythonic|mistral|deepseek|harmony|kimi_k2|cohere|"
+               "granite|gigachat",
+               "Form in which the model writes tool calls. auto: by what its chat template writes; "
+               "none: calls stay text."),
+    ROW_CHOICE("reasoning-parser", reasoning_parser, "auto",
+               "auto|none|think|mistral|cohere|seed|harmony",
+               "Form of the model's reasoning blocks, which answers carry apart from the text. "
+               "auto: by the chat template; none: they stay text."),
     ROW_STRING("generation-config", generation_config, "auto", "auto|vllm",
                "auto: sampling defaults of generation_config.json apply; vllm: they are ignored."),
     ROW_COUNT("max-model-len", max_model_len, "0", 0, 1u << 24,

@@ -121,6 +121,8 @@ pgd_status pgd_server_start_engine(pgd_server *s, pgd_error *err) {
         .max_model_len = max_model_len,
         .max_logprobs = (uint32_t)c->max_logprobs,
         .created = pgd_wall_ns() / 1000000000u,
+        .tool_call_parser = c->tool_call_parser,
+        .reasoning_parser = c->reasoning_parser,
         .enable_priority = strcmp(c->scheduling_policy, "priority") == 0,
     };
     pgd_api_attach(s->api, &model);

@@ -61,7 +61,8 @@ static void add_finish(fold_choice *ch, const pgd_json *choice) {
     const pgd_json *const v = test_at(choice, "finish_reason");
     if (pgd_json_is_null(v)) return;
     assert_true(pgd_json_as_str(v, &why));
-    if (!pgd_sv_eq(why, PGD_SV("stop")) && !pgd_sv_eq(why, PGD_SV("length")))
+    if (!pgd_sv_eq(why, PGD_SV("stop")) && !pgd_sv_eq(why, PGD_SV("length")) &&
+        !pgd_sv_eq(why, PGD_SV("tool_calls")))
         fail_msg("finish_reason '%s'", why.p);
     ch->finished = true;
     pgd_buf_putsv(&ch->finish, why);
@@ -72,6 +73,42 @@ static void add_text(pgd_buf *b, const pgd_json *v) {
     pgd_sv s;
     if (!pgd_json_as_str(v, &s)) fail_msg("text is no string");
     pgd_buf_putsv(b, s);
+}
+
+static void add_reasoning(fold_choice *ch, const pgd_json *v) {
+    const pgd_json *const a = test_find(v, "reasoning_content"), *b = test_find(v, "reasoning");
+    if (!a && !b) return;
+    pgd_sv s;
+    assert_true(pgd_json_as_str(a, &s));
+    test_str_is(v, "reasoning", s.p);
+    pgd_buf_putsv(&ch->reasoning, s);
+}
+
+/* The first delta of a call (or the whole call of a plain answer). */
+static void open_call(fold_choice *ch, const pgd_json *v) {
+    assert_in_range(ch->n_calls, 0, FOLD_MAX_CALLS - 1);
+    fold_call *const call = &ch->calls[ch->n_calls++];
+    add_text(&call->id, test_at(v, "id"));
+    assert_true(call->id.n > 0);
+    test_str_is(v, "type", "function");
+    add_text(&call->name, test_at(v, "function.name"));
+    add_text(&call->args, test_at(v, "function.arguments"));
+}
+
+static void add_call_delta(fold_choice *ch, const pgd_json *calls) {
+    assert_int_equal(pgd_json_count(calls), 1);
+    const pgd_json *const v = pgd_json_first(calls);
+    const int64_t i = test_int(v, "index");
+    if (i == (int64_t)ch->n_calls) {
+        assert_int_equal(pgd_json_count(v), 4);
+        test_str_is(v, "function.arguments", "");
+        open_call(ch, v);
+        return;
+    }
+    assert_int_equal(i, (int64_t)ch->n_calls - 1); /* calls do not interleave */
+    assert_int_equal(pgd_json_count(v), 2);
+    assert_int_equal(pgd_json_count(test_at(v, "function")), 1);
+    add_text(&ch->calls[i].args, test_at(v, "function.arguments"));
 }
 
 static fold_choice *choice_of(fold *f, const pgd_json *v) {
@@ -106,7 +143,10 @@ static void chat_chunk(fold *f, const pgd_json *v) {
     if (ch->finished)
         assert_int_equal(pgd_json_count(delta), 0);
     else if (!role)
-        assert_true(content && pgd_json_count(delta) == 1);
+        assert_int_equal(pgd_json_count(delta), test_find(delta, "reasoning") ? 2 : 1);
+    add_reasoning(ch, delta);
+    const pgd_json *const calls = test_find(delta, "tool_calls");
+    if (calls) add_call_delta(ch, calls);
     const pgd_json *const ids = test_find(v, "token_ids");
     if (ids) append_items(&ch->ids, ids, NULL);
 }
@@ -235,7 +275,18 @@ void fold_answer(fold *f, pgd_sv json) {
         fold_choice *const ch = choice_of(f, c);
         ch->seen = true;
         if (f->chat) test_str_is(c, "message.role", "assistant");
-        add_text(&ch->text, test_at(c, f->chat ? "message.content" : "text"));
+        const pgd_json *const text = test_at(c, f->chat ? "message.content" : "text");
+        ch->null_content = f->chat && pgd_json_is_null(text);
+        if (!ch->null_content) add_text(&ch->text, text);
+        if (f->chat) {
+            const pgd_json *const message = test_at(c, "message");
+            const pgd_json *const calls = test_find(message, "tool_calls");
+            if (calls) assert_true(pgd_json_count(calls) > 0);
+            for (const pgd_json *k = pgd_json_first(calls); k; k = pgd_json_next(k))
+                open_call(ch, k);
+            add_reasoning(ch, message);
+            if (ch->null_content) assert_true(ch->n_calls || ch->reasoning.n);
+        }
         add_logprobs(f, ch, test_at(c, "logprobs"));
         add_finish(ch, c);
         assert_true(ch->finished);
@@ -257,6 +308,12 @@ void fold_assert_equal(const fold *a, const fold *b) {
     for (size_t i = 0; i < a->n_choices; i++) {
         const fold_choice *const x = &a->choice[i], *const y = &b->choice[i];
         same(&x->text, &y->text, "text", i);
+        same(&x->reasoning, &y->reasoning, "reasoning", i);
+        assert_int_equal(x->n_calls, y->n_calls);
+        for (size_t k = 0; k < x->n_calls; k++) {
+            same(&x->calls[k].name, &y->calls[k].name, "name of a call", i);
+            same(&x->calls[k].args, &y->calls[k].args, "arguments of a call", i);
+        }
         same(&x->finish, &y->finish, "finish_reason", i);
         same(&x->stop_reason, &y->stop_reason, "stop_reason", i);
         same(&x->ids, &y->ids, "token_ids", i);
@@ -271,6 +328,12 @@ void fold_assert_equal(const fold *a, const fold *b) {
 void fold_fini(fold *f) {
     for (size_t i = 0; f->choice && i < FOLD_MAX_CHOICES; i++) {
         fold_choice *const ch = &f->choice[i];
+        for (size_t k = 0; k < ch->n_calls; k++) {
+            pgd_buf_fini(&ch->calls[k].id);
+            pgd_buf_fini(&ch->calls[k].name);
+            pgd_buf_fini(&ch->calls[k].args);
+        }
+        pgd_buf_fini(&ch->reasoning);
         pgd_buf *const bufs[] = {&ch->text,        &ch->finish,      &ch->stop_reason,
                                  &ch->ids,         &ch->prompt_ids,  &ch->logprobs[0],
                                  &ch->logprobs[1], &ch->logprobs[2], &ch->logprobs[3]};

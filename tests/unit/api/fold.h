@@ -1,7 +1,9 @@
 /* A strict reader of our answers: streams are folded into what the plain answer would hold, and
  * every rule that breaks real clients is checked on the way (one JSON object a data line, blank
- * line after each event, role once per choice and in index order, choices always there, one finish
- * per choice and nothing after it, usage last and only when asked, [DONE] at the end). */
+ * line after each event, role once per choice and in index order, of a tool call id, type and name
+ * once and with empty arguments, indexes dense, reasoning under both its names, choices always
+ * there, one finish per choice and nothing after it, usage last and only when asked, [DONE] at the
+ * end). */
 #ifndef TESTS_API_FOLD_H
 #define TESTS_API_FOLD_H
 
@@ -10,13 +12,21 @@
 #include "pagoda/json.h"
 #include "pagoda/str.h"
 
-enum { FOLD_MAX_CHOICES = 1024 };
+enum { FOLD_MAX_CHOICES = 1024, FOLD_MAX_CALLS = 8 };
+
+/* id is kept only for looking at: it differs between answers. */
+typedef struct fold_call {
+    pgd_buf id, name, args;
+} fold_call;
 
 typedef struct fold_choice {
     bool seen, finished;
-    pgd_buf text, finish, stop_reason, ids, prompt_ids;
+    pgd_buf text, reasoning, finish, stop_reason, ids, prompt_ids;
     pgd_buf logprobs[4]; /* chat: [0]; completions: tokens, values, tops, offsets */
     size_t n_logprobs;
+    fold_call calls[FOLD_MAX_CALLS];
+    size_t n_calls;
+    bool null_content; /* plain answers: content was null */
 } fold_choice;
 
 typedef struct fold {

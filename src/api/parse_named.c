@@ -1,0 +1,157 @@
+/* Calls as a name, a separator and arguments in JSON:
+ *
+ *   [TOOL_CALLS]name[CALL_ID]id[ARGS]{…}                          Mistral (also the array of old)
+ *   <｜tool▁call▁begin｜>name<｜tool▁sep｜>{…}                     DeepSeek V3.1
+ *   <｜tool▁call▁begin｜>function<｜tool▁sep｜>name\n```json\n{…}\n```   DeepSeek V3, R1
+ *   <|tool_call_begin|>functions.name:0<|tool_call_argument_begin|>{…}  Kimi K2, the whole is the
+ * id
+ *
+ * The marker in front is the frame's, what follows the arguments too. The call begins at the
+ * arguments' brace; before it everything may still be text. Thread: the choice's. */
+#include <stdio.h>
+#include <string.h>
+
+#include "parse_int.h"
+
+enum { N_START, N_NAME, N_SECOND_NAME, N_ARGS_START, N_FENCE, N_ARGS };
+enum { MAX_HEAD = API_MAX_NAME + API_MAX_CALL_ID + 64 };
+
+void named_init(api_parser *p) {
+    memset(&p->m.named, 0, sizeof p->m.named);
+}
+
+static bool white(char c) {
+    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
+}
+
+static pgd_sv trimmed(pgd_sv s) {
+    while (s.n && white(s.p[0])) {
+        s.p++;
+        s.n--;
+    }
+    while (s.n && white(s.p[s.n - 1]))
+        s.n--;
+    return s;
+}
+
+static bool set(char *to, size_t *n, size_t max, pgd_sv s) {
+    if (s.n > max) return false;
+    memcpy(to, s.p ? s.p : "", s.n);
+    *n = s.n;
+    return true;
+}
+
+/* "functions.name:0": that is the call's id, the name is inside. */
+static pgd_sv split_indexed(api_parser *p, pgd_sv head) {
+    const pgd_sv prefix = PGD_SV("functions.");
+    if (!pgd_sv_starts(head, prefix)) return head;
+    size_t end = head.n;
+    while (end && head.p[end - 1] >= '0' && head.p[end - 1] <= '9')
+        end--;
+    if (end == head.n || end <= prefix.n || head.p[end - 1] != ':') return head;
+    (void)set(p->id, &p->id_len, API_MAX_CALL_ID, head);
+    return (pgd_sv){head.p + prefix.n, end - 1 - prefix.n};
+}
+
+static step take_name(api_parser *p, size_t sep_len) {
+    pgd_sv head = trimmed((pgd_sv){p->word.p, p->word.n - sep_len});
+    const pgd_sv id_mark = PGD_SV("[CALL_ID]");
+    const size_t at = pgd_sv_find(head, id_mark, 0);
+    if (at != SIZE_MAX) {
+        const pgd_sv id = {head.p + at + id_mark.n, head.n - at - id_mark.n};
+        if (!set(p->id, &p->id_len, API_MAX_CALL_ID, trimmed(id))) return STEP_FAIL;
+        head = trimmed((pgd_sv){head.p, at});
+    }
+    if (!p->id_len) head = split_indexed(p, head);
+    if (!set(p->name, &p->name_len, API_MAX_NAME, head)) return STEP_FAIL;
+    p->m.named.state = pgd_sv_eq(head, PGD_SV("function")) ? N_SECOND_NAME : N_ARGS_START;
+    pgd_buf_clear(&p->word);
+    return STEP_MORE;
+}
+
+static step open_args(api_parser *p, char c) {
+    if (c != '{' || !parse_begin_call(p)) return STEP_FAIL;
+    p->m.named.state = N_ARGS;
+    jscan_init(&p->m.named.scan);
+    return named_byte(p, c);
+}
+
+static step name_byte(api_parser *p, char c) {
+    if (c == '{') { /* some leave the separator out */
+        const step s = take_name(p, 0);
+        return s == STEP_FAIL ? s : open_args(p, c);
+    }
+    pgd_buf_putc(&p->word, c);
+    if (p->word.n > MAX_HEAD) return STEP_FAIL;
+    const char *const *const sep = p->f.tools->sep;
+    for (int i = 0; i < 2 && sep[i]; i++)
+        if (pgd_sv_ends(pgd_buf_sv(&p->word), pgd_sv_c(sep[i])))
+            return take_name(p, strlen(sep[i]));
+    return STEP_MORE;
+}
+
+static step second_name_byte(api_parser *p, char c) {
+    if (c == '{' && !p->word.n) return open_args(p, c); /* a tool that is named "function" */
+    if (c != '\n') {
+        pgd_buf_putc(&p->word, c);
+        return p->word.n > API_MAX_NAME ? STEP_FAIL : STEP_MORE;
+    }
+    if (!set(p->name, &p->name_len, API_MAX_NAME, trimmed(pgd_buf_sv(&p->word)))) return STEP_FAIL;
+    pgd_buf_clear(&p->word);
+    p->m.named.state = N_ARGS_START;
+    return STEP_MORE;
+}
+
+static step args_start_byte(api_parser *p, char c) {
+    if (white(c)) return STEP_MORE;
+    if (c != '`') return open_args(p, c);
+    p->m.named.state = N_FENCE;
+    pgd_buf_clear(&p->word);
+    pgd_buf_putc(&p->word, c);
+    return STEP_MORE;
+}
+
+static step fence_byte(api_parser *p, char c) {
+    static const char *const fence[] = {"```json\n"};
+    pgd_buf_putc(&p->word, c);
+    const int r = parse_match(pgd_buf_sv(&p->word), fence, 1);
+    if (r == 0) p->m.named.state = N_ARGS_START;
+    return r == -2 ? STEP_FAIL : STEP_MORE;
+}
+
+static step args_byte(api_parser *p, char c) {
+    jscan *const scan = &p->m.named.scan;
+    const bool raw_control = (unsigned char)c < 0x20 && jscan_in_string(scan);
+    const step s = jscan_byte(scan, c);
+    if (s == STEP_FAIL) return s;
+    char escaped[8];
+    if (raw_control)
+        parse_args(p, escaped, (size_t)snprintf(escaped, sizeof escaped, "\\u%04x", (unsigned)c));
+    else
+        parse_args(p, &c, 1);
+    return s;
+}
+
+step named_byte(api_parser *p, char c) {
+    switch (p->m.named.state) {
+    case N_START:
+        if (white(c)) return STEP_MORE;
+        if (c == '[' || c == '{') { /* the older form */
+            p->body = BODY_CALL;
+            call_init(p);
+            return call_byte(p, c);
+        }
+        p->m.named.state = N_NAME;
+        return name_byte(p, c);
+    case N_NAME:
+        return name_byte(p, c);
+    case N_SECOND_NAME:
+        return second_name_byte(p, c);
+    case N_ARGS_START:
+        return args_start_byte(p, c);
+    case N_FENCE:
+        return fence_byte(p, c);
+    default:
+        return args_byte(p, c);
+    }
+}

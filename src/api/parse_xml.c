@@ -1,0 +1,168 @@
+/* Calls as Qwen3-Coder and its kin write them, from behind "<function=" on:
+ *
+ *   NAME>\n<parameter=KEY>\nvalue\n</parameter>\n … </function>
+ *
+ * Values carry no types: the tool's schema says what is a string; the rest is JSON where it parses,
+ * and a string otherwise. Strings stream inside an open quote, other values come at their end. One
+ * newline behind the opening and one before the closing tag belong to the form. Thread: the
+ * choice's. */
+#include <stdio.h>
+#include <string.h>
+
+#include "pagoda/json.h"
+#include "pagoda/jsonw.h"
+#include "parse_int.h"
+
+enum { X_NAME, X_BETWEEN, X_KEY, X_VALUE_FIRST, X_VALUE };
+
+void xml_init(api_parser *p) {
+    p->xml = (xml_machine){0};
+    pgd_buf_clear(&p->word);
+    pgd_buf_clear(&p->args);
+}
+
+static bool white(char c) {
+    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
+}
+
+static pgd_sv trimmed(pgd_sv s) {
+    while (s.n && white(s.p[0])) {
+        s.p++;
+        s.n--;
+    }
+    while (s.n && white(s.p[s.n - 1]))
+        s.n--;
+    return s;
+}
+
+/* The form is broken: the arguments go on verbatim with what is in word (c, its last byte, not). */
+static step broken(api_parser *p) {
+    if (p->begun && p->word.n) parse_args(p, p->word.p, p->word.n - 1);
+    return STEP_FAIL;
+}
+
+static step name_byte(api_parser *p, char c) {
+    if (c != '>') {
+        pgd_buf_putc(&p->word, c);
+        return p->word.n > API_MAX_NAME ? STEP_FAIL : STEP_MORE;
+    }
+    const pgd_sv name = trimmed(pgd_buf_sv(&p->word));
+    memcpy(p->name, name.p ? name.p : "", name.n);
+    p->name_len = name.n;
+    if (!parse_begin_call(p)) return STEP_FAIL;
+    p->xml.state = X_BETWEEN;
+    pgd_buf_clear(&p->word);
+    return STEP_MORE;
+}
+
+static step between_byte(api_parser *p, char c) {
+    static const char *const tags[] = {"<parameter=", "</function>", "</tool_call>"};
+    if (!p->word.n && white(c)) return STEP_MORE;
+    pgd_buf_putc(&p->word, c);
+    const int r = parse_match(pgd_buf_sv(&p->word), tags, 3);
+    if (r == -2) return broken(p);
+    if (r == -1) return STEP_MORE;
+    pgd_buf_clear(&p->word);
+    if (r == 0) {
+        p->xml.state = X_KEY;
+        return STEP_MORE;
+    }
+    if (p->xml.any) parse_args(p, "}", 1);
+    return STEP_DONE;
+}
+
+static void put_quoted(api_parser *p, pgd_sv s) {
+    pgd_buf b = {0};
+    pgd_buf_putc(&b, '"');
+    pgd_json_escape(&b, s);
+    pgd_buf_putc(&b, '"');
+    if (b.failed) p->out->bytes.failed = true;
+    parse_args(p, b.p, b.n);
+    pgd_buf_fini(&b);
+}
+
+static step key_byte(api_parser *p, char c) {
+    pgd_buf_putc(&p->word, c);
+    if (c != '>') return p->word.n > API_MAX_NAME ? broken(p) : STEP_MORE;
+    const pgd_sv key = trimmed((pgd_sv){p->word.p, p->word.n - 1});
+    p->xml.kind = (uint8_t)toolset_param(p->tools, (pgd_sv){p->name, p->name_len}, key);
+    parse_args(p, p->xml.any ? ", " : "{", p->xml.any ? 2 : 1);
+    p->xml.any = true;
+    put_quoted(p, key);
+    parse_args(p, ": ", 2);
+    if (p->xml.kind == PARAM_STRING) parse_args(p, "\"", 1);
+    p->xml.state = X_VALUE_FIRST;
+    pgd_buf_clear(&p->word);
+    pgd_buf_clear(&p->args);
+    return STEP_MORE;
+}
+
+/* One byte inside a JSON string. */
+static void put_string_byte(api_parser *p, char c) {
+    char b[8] = {c};
+    size_t n = 1;
+    if (c == '"' || c == '\\')
+        n = (size_t)snprintf(b, sizeof b, "\\%c", c);
+    else if (c == '\n')
+        n = (size_t)snprintf(b, sizeof b, "\\n");
+    else if ((unsigned char)c < 0x20)
+        n = (size_t)snprintf(b, sizeof b, "\\u%04x", (unsigned)c);
+    parse_args(p, b, n);
+}
+
+static void put_typed(api_parser *p) {
+    const pgd_sv raw = pgd_buf_sv(&p->args), v = trimmed(raw);
+    if (p->xml.kind == PARAM_STRING_OR_NULL && !pgd_sv_eq(v, PGD_SV("null")))
+        put_quoted(p, raw);
+    else if (pgd_sv_eq(v, PGD_SV("True")))
+        parse_args(p, "true", 4);
+    else if (pgd_sv_eq(v, PGD_SV("False")))
+        parse_args(p, "false", 5);
+    else if (pgd_sv_eq(v, PGD_SV("None")))
+        parse_args(p, "null", 4);
+    else if (pgd_json_validate(v, &pgd_json_limits_request, NULL) == PGD_OK)
+        parse_args(p, v.p, v.n);
+    else
+        put_quoted(p, raw);
+}
+
+static step value_byte(api_parser *p, char c) {
+    static const char *const close[] = {"</parameter>", "\n</parameter>"};
+    if (p->xml.state == X_VALUE_FIRST) {
+        p->xml.state = X_VALUE;
+        if (c == '\n') return STEP_MORE;
+    }
+    pgd_buf_putc(&p->word, c);
+    while (p->word.n) {
+        const int r = parse_match(pgd_buf_sv(&p->word), close, 2);
+        if (r == -1) return STEP_MORE;
+        if (r >= 0) break;
+        if (p->xml.kind == PARAM_STRING)
+            put_string_byte(p, p->word.p[0]);
+        else
+            pgd_buf_putc(&p->args, p->word.p[0]);
+        pgd_buf_drop_front(&p->word, 1);
+    }
+    if (!p->word.n) return STEP_MORE;
+    if (p->xml.kind == PARAM_STRING)
+        parse_args(p, "\"", 1);
+    else
+        put_typed(p);
+    pgd_buf_clear(&p->word);
+    pgd_buf_clear(&p->args);
+    p->xml.state = X_BETWEEN;
+    return STEP_MORE;
+}
+
+step xml_byte(api_parser *p, char c) {
+    switch (p->xml.state) {
+    case X_NAME:
+        return name_byte(p, c);
+    case X_BETWEEN:
+        return between_byte(p, c);
+    case X_KEY:
+        return key_byte(p, c);
+    default:
+        return value_byte(p, c);
+    }
+}
