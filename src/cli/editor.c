@@ -2,9 +2,9 @@
  *
  * Invariants: text is valid UTF-8 without control characters but line feed and tab (cli_keys lets
  * nothing else through), cursor <= text.n and between two code points, at <= history.n. Up and down
- * move within a text of several lines and go to the history from its first and last line; the line under
- * way is kept as the draft meanwhile. Lines of the history are copied when shown, so that editing
- * one leaves the history as it was. Thread: as the owner. */
+ * move within a text of several lines and go to the history from its first and last line; the line
+ * under way is kept as the draft meanwhile. Lines of the history are copied when shown, so that
+ * editing one leaves the history as it was. Thread: as the owner. */
 #include "cli/editor.h"
 
 #include <string.h>
