@@ -178,6 +178,13 @@ class BadStarts(unittest.TestCase):
         self.assertEqual(r.returncode, 0, r.stderr)
         self.assertIn("max-num-seqs", r.stdout)
 
+    def test_the_example_configuration_is_good(self):
+        root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        r = subprocess.run([BINARY, "serve", "--config", "configs/cpu.yaml", "--check-config"],
+                           cwd=root, capture_output=True, text=True, timeout=60)
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertIn("drain-delay: 10", r.stdout)
+
     def test_help_and_version(self):
         r = subprocess.run([BINARY, "serve", "--help"], capture_output=True, text=True, timeout=10)
         self.assertEqual(r.returncode, 0)
