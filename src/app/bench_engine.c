@@ -42,7 +42,7 @@ static pgd_status open_exec(const pgd_offline_flags *f, const pgd_exec_options *
             if (s != PGD_OK) *err = cuda;
             return s;
         }
-        fprintf(stderr, "%s: measuring the CPU\n", cuda.msg);
+        (void)fprintf(stderr, "%s: measuring the CPU\n", cuda.msg);
         x.device = "cpu";
     }
     return pgd_exec_open(o->model, &x, NULL, &o->exec, err);

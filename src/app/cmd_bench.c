@@ -14,8 +14,8 @@
 
 #define ROW(kind, n, at, d, lo, hi, a, h)                                                          \
     {                                                                                              \
-        .name = n, .type = PGD_BENCH_##kind, .offset = at, .def = d, .min = lo, .max = hi,         \
-        .arg = a, .help = h                                                                        \
+        .name = (n), .type = PGD_BENCH_##kind, .offset = (at), .def = (d), .min = (lo),            \
+        .max = (hi), .arg = (a), .help = (h)                                                       \
     }
 #define FLAG(f) offsetof(pgd_offline_flags, f)
 /* The head of both tables. */
@@ -99,7 +99,7 @@ static bool parse(const char *name, const char *head, const pgd_bench_flag *rows
     if (s == PGD_OK && f->help) {
         pgd_buf text = {0};
         pgd_bench_flags_help(head, rows, n_rows, &text);
-        if (!text.failed) fputs(text.p, stdout);
+        if (!text.failed) (void)fputs(text.p, stdout);
         pgd_buf_fini(&text);
         *code = PGD_BENCH_OK;
         return false;
@@ -108,7 +108,7 @@ static bool parse(const char *name, const char *head, const pgd_bench_flag *rows
     if (s == PGD_OK && f->model == NULL)
         s = pgd_fail(&err, PGD_E_INVALID, "no model given: pagoda bench %s MODEL", name);
     if (s == PGD_OK) return true;
-    fprintf(stderr, "pagoda bench %s: %s\n", name, err.msg);
+    (void)fprintf(stderr, "pagoda bench %s: %s\n", name, err.msg);
     *code = PGD_BENCH_USAGE;
     return false;
 }
@@ -220,7 +220,7 @@ static pgd_status run_latency(pgd_offline *o, latency_figures *g, int n_args,
     if (g->step_sum.n > 0 && g->step_sum.p50 > 0)
         pgd_buf_putf(&text, "decode        %.1f tokens/s at the median step\n",
                      1e3 * (double)f->batch_size / g->step_sum.p50);
-    if (!text.failed) fputs(text.p, stdout);
+    if (!text.failed) (void)fputs(text.p, stdout);
     pgd_buf_fini(&text);
     return write_result("latency", o, &f->base, n_args, args, put_latency, g, err);
 }
@@ -239,7 +239,7 @@ static int latency(int n_args, const char *const *args) {
     pgd_offline o = {0};
     latency_figures g = {.flags = &f};
     if (run_latency(&o, &g, n_args, args, &err) != PGD_OK) {
-        fprintf(stderr, "pagoda bench latency: %s\n", err.msg);
+        (void)fprintf(stderr, "pagoda bench latency: %s\n", err.msg);
         code = PGD_BENCH_FAILED;
     }
     pgd_offline_close(&o);
@@ -302,11 +302,12 @@ static pgd_status run_throughput(pgd_offline *o, const throughput_flags *f, int 
     const pgd_status s = measure_throughput(o, f, lengths, &g, err);
     pgd_free(lengths);
     PGD_TRY(s);
-    printf("%s\n%llu requests, %llu prompt tokens, %llu output tokens in %.3f s\n"
-           "throughput    %.2f requests/s, %.1f output tokens/s, %.1f tokens/s in all\n",
-           o->exec->info(o->exec)->device_name, (unsigned long long)g.n, (unsigned long long)g.n_in,
-           (unsigned long long)g.n_out, g.seconds, (double)g.n / g.seconds,
-           (double)g.n_out / g.seconds, (double)(g.n_in + g.n_out) / g.seconds);
+    (void)printf("%s\n%llu requests, %llu prompt tokens, %llu output tokens in %.3f s\n"
+                 "throughput    %.2f requests/s, %.1f output tokens/s, %.1f tokens/s in all\n",
+                 o->exec->info(o->exec)->device_name, (unsigned long long)g.n,
+                 (unsigned long long)g.n_in, (unsigned long long)g.n_out, g.seconds,
+                 (double)g.n / g.seconds, (double)g.n_out / g.seconds,
+                 (double)(g.n_in + g.n_out) / g.seconds);
     return write_result("throughput", o, &f->base, n_args, args, put_throughput, &g, err);
 }
 
@@ -324,7 +325,7 @@ static int throughput(int n_args, const char *const *args) {
     pgd_error err = {0};
     pgd_offline o = {0};
     if (run_throughput(&o, &f, n_args, args, &err) != PGD_OK) {
-        fprintf(stderr, "pagoda bench throughput: %s\n", err.msg);
+        (void)fprintf(stderr, "pagoda bench throughput: %s\n", err.msg);
         code = PGD_BENCH_FAILED;
     }
     pgd_offline_close(&o);
@@ -337,11 +338,11 @@ int pgd_cmd_bench(int n_args, const char *const *args) {
     if (strcmp(what, "latency") == 0) return latency(n_args - 1, args + 1);
     if (strcmp(what, "throughput") == 0) return throughput(n_args - 1, args + 1);
     const bool asked = strcmp(what, "--help") == 0 || strcmp(what, "-h") == 0;
-    if (n_args > 0 && !asked) fprintf(stderr, "pagoda bench: unknown command '%s'\n\n", what);
-    fputs("pagoda bench serve --url URL    load any OpenAI-compatible server\n"
-          "pagoda bench latency MODEL      one batch through the engine, in this process\n"
-          "pagoda bench throughput MODEL   many requests at once, in this process\n\n"
-          "Each has --help.\n",
-          asked ? stdout : stderr);
+    if (n_args > 0 && !asked) (void)fprintf(stderr, "pagoda bench: unknown command '%s'\n\n", what);
+    (void)fputs("pagoda bench serve --url URL    load any OpenAI-compatible server\n"
+                "pagoda bench latency MODEL      one batch through the engine, in this process\n"
+                "pagoda bench throughput MODEL   many requests at once, in this process\n\n"
+                "Each has --help.\n",
+                asked ? stdout : stderr);
     return asked ? PGD_BENCH_OK : PGD_BENCH_USAGE;
 }

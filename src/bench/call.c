@@ -115,7 +115,10 @@ static pgd_status parse_leniently(pgd_sv data, pgd_json_doc **doc, pgd_error *er
     for (size_t i = 0; i < copy.n; i++) {
         char *p = copy.p + i;
         if ((unsigned char)*p >= 0x80) *p = ' ';
-        if (*p == '\\' && copy.n - i >= 6 && p[1] == 'u') memcpy(p + 2, "0020", 4);
+        if (*p == '\\' && copy.n - i >= 6 && p[1] == 'u') { /* a blank: u0020 */
+            memset(p + 2, '0', 4);
+            p[4] = '2';
+        }
     }
     const pgd_status s = pgd_json_parse(pgd_buf_sv(&copy), &pgd_json_limits_request, doc, err);
     pgd_buf_fini(&copy);

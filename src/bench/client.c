@@ -79,7 +79,7 @@ pgd_status bench_url_parse(const char *text, bench_url *out, pgd_error *err) {
         number == 0 || number > 65535)
         return pgd_fail(err, PGD_E_INVALID, "--url: '%s' has no host or no port in 1..65535", text);
     memcpy(out->host, host, host_n);
-    snprintf(out->port, sizeof(out->port), "%u", (unsigned)number);
+    (void)snprintf(out->port, sizeof(out->port), "%u", (unsigned)number);
     pgd_sv path = pgd_sv_c(end);
     while (pgd_sv_ends(path, PGD_SV("/")))
         path.n--;

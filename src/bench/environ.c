@@ -45,7 +45,8 @@ void pgd_bench_put_environment(pgd_jsonw *w, const char *version, int n_args,
     char date[32] = "";
     const time_t now = (time_t)(pgd_wall_ns() / 1000000000u);
     struct tm tm;
-    if (gmtime_r(&now, &tm) != NULL) strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    if (gmtime_r(&now, &tm) == NULL || strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        date[0] = 0;
     pgd_jsonw_key(w, "date");
     pgd_jsonw_cstr(w, date);
     pgd_jsonw_key(w, "command");

@@ -7,27 +7,27 @@
 
 #define AT(field) offsetof(bench_options, field)
 #define TITLE(t)                                                                                   \
-    { .name = t, .type = PGD_BENCH_GROUP }
+    { .name = (t), .type = PGD_BENCH_GROUP }
 #define STRING(n, f, a, h)                                                                         \
-    { .name = n, .type = PGD_BENCH_STRING, .offset = AT(f), .arg = a, .help = h }
+    { .name = (n), .type = PGD_BENCH_STRING, .offset = AT(f), .arg = (a), .help = (h) }
 #define CHOICE(n, f, d, c, h)                                                                      \
-    { .name = n, .type = PGD_BENCH_CHOICE, .offset = AT(f), .def = d, .arg = c, .help = h }
+    { .name = (n), .type = PGD_BENCH_CHOICE, .offset = AT(f), .def = (d), .arg = (c), .help = (h) }
 #define SWITCH(n, f, h)                                                                            \
-    { .name = n, .type = PGD_BENCH_SWITCH, .offset = AT(f), .help = h }
+    { .name = (n), .type = PGD_BENCH_SWITCH, .offset = AT(f), .help = (h) }
 #define COUNT(n, f, d, lo, hi, h)                                                                  \
     {                                                                                              \
-        .name = n, .type = PGD_BENCH_COUNT, .offset = AT(f), .def = d, .min = lo, .max = hi,       \
-        .arg = "N", .help = h                                                                      \
+        .name = (n), .type = PGD_BENCH_COUNT, .offset = AT(f), .def = (d), .min = (lo),            \
+        .max = (hi), .arg = "N", .help = (h)                                                       \
     }
 #define NUMBER(n, f, d, lo, hi, a, h)                                                              \
     {                                                                                              \
-        .name = n, .type = PGD_BENCH_NUMBER, .offset = AT(f), .def = d, .min = lo, .max = hi,      \
-        .arg = a, .help = h                                                                        \
+        .name = (n), .type = PGD_BENCH_NUMBER, .offset = AT(f), .def = (d), .min = (lo),           \
+        .max = (hi), .arg = (a), .help = (h)                                                       \
     }
 #define TOKENS(n, f, d, lo, hi, h)                                                                 \
     {                                                                                              \
-        .name = n, .type = PGD_BENCH_RANGE, .offset = AT(f), .def = d, .min = lo, .max = hi,       \
-        .arg = "N|LOW:HIGH", .help = h                                                             \
+        .name = (n), .type = PGD_BENCH_RANGE, .offset = AT(f), .def = (d), .min = (lo),            \
+        .max = (hi), .arg = "N|LOW:HIGH", .help = (h)                                              \
     }
 
 const pgd_bench_flag bench_serve_flags[] = {

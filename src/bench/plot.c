@@ -89,16 +89,20 @@ static void put_axes(pgd_buf *out, const bench_chart *c, const frame *f) {
     put_text(out, c->title);
     pgd_buf_puts(out, "</text>\n");
     const double dy = bench_tick_step(f->y_max, 4), dx = bench_tick_step(f->x_max, 6);
-    for (double y = 0; y <= f->y_max * 1.0001; y += dy)
+    for (int i = 0; i * dy <= f->y_max * 1.0001; i++) {
+        const double y = i * dy;
         pgd_buf_putf(out,
                      "<line class=\"g\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>"
                      "<text class=\"m\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%.6g</text>\n",
                      f->x0, f->x0 + f->w, py(f, y), py(f, y), f->x0 - 6, py(f, y) + 4, y);
-    for (double x = 0; x <= f->x_max * 1.0001; x += dx)
+    }
+    for (int i = 0; i * dx <= f->x_max * 1.0001; i++) {
+        const double x = i * dx;
         pgd_buf_putf(out,
                      "<line class=\"g\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>"
                      "<text class=\"m\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%.6g</text>\n",
                      px(f, x), px(f, x), f->y0, f->y0 + f->h, px(f, x), f->y0 + f->h + 15, x);
+    }
     pgd_buf_putf(out,
                  "<line class=\"x\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>"
                  "<text class=\"m\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">",

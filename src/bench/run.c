@@ -62,7 +62,7 @@ static bench_call *take_call(bench_run *r) {
 static bench_record *new_record(bench_run *r) {
     if (r->n_started == r->cap_rec) {
         const size_t cap = r->cap_rec == 0 ? 1024 : 2 * r->cap_rec;
-        bench_record **grown = pgd_realloc(r->rec, cap * sizeof(*grown));
+        bench_record **grown = pgd_realloc(r->rec, cap * sizeof(bench_record *));
         if (grown == NULL) return NULL;
         r->rec = grown;
         r->cap_rec = cap;
@@ -117,7 +117,7 @@ static void arm(bench_run *r, uint64_t at_ns) {
     const uint64_t abs = r->zero_ns + at_ns; /* uv_hrtime is CLOCK_MONOTONIC */
     const struct itimerspec when = {
         .it_value = {.tv_sec = (time_t)(abs / 1000000000u), .tv_nsec = (long)(abs % 1000000000u)}};
-    timerfd_settime(r->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
+    (void)timerfd_settime(r->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
 static void pump(bench_run *r) {
@@ -156,8 +156,8 @@ static void on_interrupt(uv_signal_t *s, int number) {
     bench_run *r = s->data;
     r->interrupted = r->exhausted = true;
     uv_signal_stop(s); /* the next one ends the program */
-    fputs("\nstopping: waiting for the requests in flight (interrupt again to end at once)\n",
-          stderr);
+    (void)fputs("\nstopping: waiting for the requests in flight (interrupt again to end at once)\n",
+                stderr);
     if (r->n_active == 0) r->finished = true;
 }
 
@@ -168,12 +168,13 @@ static void on_progress(uv_timer_t *t) {
     const double rate = gap_s > 0 ? (double)(r->n_chunks - r->shown_chunks) / gap_s : 0;
     char of[32] = "";
     if (r->load.n_requests != UINT64_MAX)
-        snprintf(of, sizeof(of), "/%llu", (unsigned long long)r->load.n_requests);
-    fprintf(stderr, "\r\033[K%s%s%.1f s  %llu%s done  %llu in flight  %llu failed  %.0f chunks/s",
-            r->label, r->label[0] != '\0' ? "  " : "", 1e-9 * (double)now,
-            (unsigned long long)r->n_ended, of, (unsigned long long)r->n_active,
-            (unsigned long long)r->n_failed, rate);
-    fflush(stderr);
+        (void)snprintf(of, sizeof(of), "/%llu", (unsigned long long)r->load.n_requests);
+    (void)fprintf(stderr,
+                  "\r\033[K%s%s%.1f s  %llu%s done  %llu in flight  %llu failed  %.0f chunks/s",
+                  r->label, r->label[0] != '\0' ? "  " : "", 1e-9 * (double)now,
+                  (unsigned long long)r->n_ended, of, (unsigned long long)r->n_active,
+                  (unsigned long long)r->n_failed, rate);
+    (void)fflush(stderr);
     r->shown_ns = now;
     r->shown_chunks = r->n_chunks;
 }
@@ -204,7 +205,7 @@ static void close_handles(bench_run *r) {
     while (r->n_handles > 0)
         uv_run(r->loop, UV_RUN_ONCE);
     close(r->timer_fd);
-    if (r->progress) fputs("\r\033[K", stderr);
+    if (r->progress) (void)fputs("\r\033[K", stderr);
 }
 
 pgd_status bench_run_go(bench_run *r, pgd_error *err) {

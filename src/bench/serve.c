@@ -205,7 +205,7 @@ static pgd_status report(bench_job *j, pgd_error *err) {
                  j->model.p, j->opt.url, j->opt.workload, j->opt.endpoint,
                  (unsigned long long)j->workload.seed, j->prompts.lengths);
     bench_result_put_text(&j->result, &j->run, &text);
-    if (!text.failed) fputs(text.p, stdout);
+    if (!text.failed) (void)fputs(text.p, stdout);
     pgd_buf_fini(&text);
     if (j->opt.json != NULL) PGD_TRY(write_json(j, err));
     if (j->opt.svg != NULL) PGD_TRY(write_svg(j, err));
@@ -248,12 +248,12 @@ static int run_job(bench_job *j) {
         pgd_fail(&err, PGD_E_IO, "cannot create an event loop");
         code = PGD_BENCH_FAILED;
     } else {
-        signal(SIGPIPE, SIG_IGN);
+        (void)signal(SIGPIPE, SIG_IGN);
         raise_file_limit();
         if (measure(j, &err) != PGD_OK) code = PGD_BENCH_FAILED;
         close_job(j);
     }
-    if (code != PGD_BENCH_OK) fprintf(stderr, "pagoda bench serve: %s\n", err.msg);
+    if (code != PGD_BENCH_OK) (void)fprintf(stderr, "pagoda bench serve: %s\n", err.msg);
     bench_trace_fini(&j->workload.trace);
     pgd_buf_fini(&j->extra);
     pgd_buf_fini(&j->model);
@@ -271,12 +271,12 @@ int pgd_bench_serve(int n_args, const char *const *args, const char *version) {
     j->version = version;
     int code = PGD_BENCH_OK;
     if (bench_options_parse(n_args, args, &j->opt, &err) != PGD_OK) {
-        fprintf(stderr, "pagoda bench serve: %s\n", err.msg);
+        (void)fprintf(stderr, "pagoda bench serve: %s\n", err.msg);
         code = PGD_BENCH_USAGE;
     } else if (j->opt.help) {
         pgd_buf text = {0};
         pgd_bench_flags_help(bench_serve_help, bench_serve_flags, bench_n_serve_flags, &text);
-        if (!text.failed) fputs(text.p, stdout);
+        if (!text.failed) (void)fputs(text.p, stdout);
         pgd_buf_fini(&text);
     } else {
         code = run_job(j);
