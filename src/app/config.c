@@ -190,7 +190,7 @@ static pgd_status set_flag(pgd_config *c, int n_args, const char *const *args, i
     const size_t name_n = eq != NULL ? (size_t)(eq - name) : strlen(name);
     const pgd_config_row *row = pgd_config_find(name, name_n);
     char where[96];
-    snprintf(where, sizeof(where), "--%.*s", (int)(name_n < 80 ? name_n : 80), name);
+    (void)snprintf(where, sizeof(where), "--%.*s", (int)(name_n < 80 ? name_n : 80), name);
     if (row == NULL && name_n > 3 && memcmp(name, "no-", 3) == 0) {
         row = pgd_config_find(name + 3, name_n - 3);
         if (row != NULL && row->type == PGD_CONFIG_BOOL && eq == NULL) {

@@ -7,30 +7,30 @@
 
 #define AT(field) offsetof(pgd_config, field)
 #define ROW_STRING(n, f, d, a, h)                                                                  \
-    { .name = n, .type = PGD_CONFIG_STRING, .offset = AT(f), .def = d, .arg = a, .help = h }
+    { .name = (n), .type = PGD_CONFIG_STRING, .offset = AT(f), .def = (d), .arg = (a), .help = (h) }
 #define ROW_LIST(n, f, a, h)                                                                       \
-    { .name = n, .type = PGD_CONFIG_LIST, .offset = AT(f), .arg = a, .help = h }
+    { .name = (n), .type = PGD_CONFIG_LIST, .offset = AT(f), .arg = (a), .help = (h) }
 #define ROW_COUNT(n, f, d, lo, hi, h)                                                              \
     {                                                                                              \
-        .name = n, .type = PGD_CONFIG_COUNT, .offset = AT(f), .def = d, .min = lo, .max = hi,      \
-        .arg = "N", .help = h                                                                      \
+        .name = (n), .type = PGD_CONFIG_COUNT, .offset = AT(f), .def = (d), .min = (lo),           \
+        .max = (hi), .arg = "N", .help = (h)                                                       \
     }
 #define ROW_BYTES(n, f, d, lo, hi, h)                                                              \
     {                                                                                              \
-        .name = n, .type = PGD_CONFIG_BYTES, .offset = AT(f), .def = d, .min = lo, .max = hi,      \
-        .arg = "BYTES", .help = h                                                                  \
+        .name = (n), .type = PGD_CONFIG_BYTES, .offset = AT(f), .def = (d), .min = (lo),           \
+        .max = (hi), .arg = "BYTES", .help = (h)                                                   \
     }
 #define ROW_SECONDS(n, f, d, h)                                                                    \
     {                                                                                              \
-        .name = n, .type = PGD_CONFIG_SECONDS, .offset = AT(f), .def = d, .arg = "SECONDS",        \
-        .help = h                                                                                  \
+        .name = (n), .type = PGD_CONFIG_SECONDS, .offset = AT(f), .def = (d), .arg = "SECONDS",    \
+        .help = (h)                                                                                \
     }
 #define ROW_BOOL(n, f, d, h)                                                                       \
-    { .name = n, .type = PGD_CONFIG_BOOL, .offset = AT(f), .def = d, .help = h }
+    { .name = (n), .type = PGD_CONFIG_BOOL, .offset = AT(f), .def = (d), .help = (h) }
 #define ROW_CHOICE(n, f, d, c, h)                                                                  \
     {                                                                                              \
-        .name = n, .type = PGD_CONFIG_CHOICE, .offset = AT(f), .def = d, .choices = c, .arg = c,   \
-        .help = h                                                                                  \
+        .name = (n), .type = PGD_CONFIG_CHOICE, .offset = AT(f), .def = (d), .choices = (c),       \
+        .arg = (c), .help = (h)                                                                    \
     }
 
 static const pgd_config_row model_rows[] = {
@@ -149,7 +149,7 @@ static const pgd_config_row action_rows[] = {
 };
 
 #define GROUP(t, r)                                                                                \
-    { t, r, sizeof(r) / sizeof((r)[0]) }
+    { (t), (r), sizeof(r) / sizeof((r)[0]) }
 const pgd_config_group pgd_config_groups[] = {
     GROUP("Model", model_rows),   GROUP("Device", device_rows), GROUP("Engine", engine_rows),
     GROUP("Server", server_rows), GROUP("Logging", log_rows),   GROUP("Actions", action_rows),

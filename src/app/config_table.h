@@ -19,13 +19,13 @@ typedef enum pgd_config_type {
 typedef struct pgd_config_row {
     const char *name; /* flag without dashes, key of the file; PAGODA_NAME in the environment */
     pgd_config_type type;
+    bool secret;     /* shown as *** */
     size_t offset;   /* in pgd_config */
     const char *def; /* as one would write it; NULL: empty */
     uint64_t min, max;
     const char *choices;
     const char *arg; /* placeholder in help */
     const char *help;
-    bool secret;
 } pgd_config_row;
 
 typedef struct pgd_config_group {

@@ -65,8 +65,8 @@ static pgd_status read_mapping(reader *r, pgd_config *c) {
         const pgd_sv key = scalar(r);
         const pgd_config_row *row = pgd_config_find(key.p, key.n);
         char where[512];
-        snprintf(where, sizeof(where), "%s:%u: %.*s", r->path, line_of(r),
-                 (int)(key.n < 80 ? key.n : 80), key.p);
+        (void)snprintf(where, sizeof(where), "%s:%u: %.*s", r->path, line_of(r),
+                       (int)(key.n < 80 ? key.n : 80), key.p);
         if (row == NULL)
             return pgd_fail(r->err, PGD_E_INVALID, "%s: unknown key (docs/config.md lists them)",
                             where);

@@ -11,16 +11,17 @@
 extern char **environ;
 
 static int usage(FILE *to, int code) {
-    fputs("pagoda " PGD_VERSION ", an OpenAI-compatible inference server\n\n"
-          "  pagoda serve MODEL [flags]   serve a model folder (pagoda serve --help lists the "
-          "flags)\n"
-          "  pagoda chat [flags]          talk with a model of any OpenAI-compatible server\n"
-          "  pagoda tokenize MODEL [TEXT] show the tokens of a text\n"
-          "  pagoda bench COMMAND ...     measure a server (serve), or the engine (latency, "
-          "throughput)\n"
-          "  pagoda config-reference      print docs/config.md\n"
-          "  pagoda version               print the version\n",
-          to);
+    (void)fputs(
+        "pagoda " PGD_VERSION ", an OpenAI-compatible inference server\n\n"
+        "  pagoda serve MODEL [flags]   serve a model folder (pagoda serve --help lists the "
+        "flags)\n"
+        "  pagoda chat [flags]          talk with a model of any OpenAI-compatible server\n"
+        "  pagoda tokenize MODEL [TEXT] show the tokens of a text\n"
+        "  pagoda bench COMMAND ...     measure a server (serve), or the engine (latency, "
+        "throughput)\n"
+        "  pagoda config-reference      print docs/config.md\n"
+        "  pagoda version               print the version\n",
+        to);
     return code;
 }
 
@@ -28,7 +29,7 @@ static int put_out(void (*write_text)(pgd_buf *)) {
     pgd_buf text = {0};
     write_text(&text);
     const int code = text.failed ? 1 : 0;
-    fwrite(text.p, 1, text.n, stdout);
+    (void)fwrite(text.p, 1, text.n, stdout);
     pgd_buf_fini(&text);
     return code;
 }
@@ -37,7 +38,7 @@ static int serve(int n_args, const char *const *args) {
     pgd_config config;
     pgd_error err = {0};
     if (pgd_config_load(n_args, args, (const char *const *)environ, &config, &err) != PGD_OK) {
-        fprintf(stderr, "pagoda: %s\n", err.msg);
+        (void)fprintf(stderr, "pagoda: %s\n", err.msg);
         return PGD_EXIT_CONFIG;
     }
     const int code = config.help ? put_out(pgd_config_help) : pgd_serve(&config);
@@ -63,6 +64,6 @@ int main(int argc, char **argv) {
     if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0 ||
         strcmp(command, "help") == 0)
         return usage(stdout, 0);
-    fprintf(stderr, "pagoda: unknown command '%s'\n\n", command);
+    (void)fprintf(stderr, "pagoda: unknown command '%s'\n\n", command);
     return usage(stderr, PGD_EXIT_CONFIG);
 }

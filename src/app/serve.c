@@ -135,7 +135,7 @@ static void block_signals(pgd_server *s) {
     sigaddset(&s->signals, SIGTERM);
     sigaddset(&s->signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &s->signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGPIPE, SIG_IGN);
 }
 
 static void close_all(pgd_server *s) {
@@ -155,21 +155,22 @@ static int check_config(pgd_server *s) {
     const pgd_status keys = load_keys(s, &err);
     const pgd_status model = keys == PGD_OK ? pgd_server_open_model(s, &err) : PGD_OK;
     if (keys != PGD_OK || model != PGD_OK) {
-        fprintf(stderr, "pagoda: %s\n", err.msg);
+        (void)fprintf(stderr, "pagoda: %s\n", err.msg);
         close_all(s);
         return keys != PGD_OK || s->config->model == NULL ? PGD_EXIT_CONFIG : PGD_EXIT_MODEL;
     }
     pgd_buf text = {0};
     pgd_config_print(s->config, &text);
-    printf("%s# configuration and model are good: %s, %u layers\n", text.p != NULL ? text.p : "",
-           pgd_model_get_spec(s->model)->architecture, pgd_model_get_spec(s->model)->n_layers);
+    (void)printf("%s# configuration and model are good: %s, %u layers\n",
+                 text.p != NULL ? text.p : "", pgd_model_get_spec(s->model)->architecture,
+                 pgd_model_get_spec(s->model)->n_layers);
     pgd_buf_fini(&text);
     close_all(s);
     return PGD_EXIT_OK;
 }
 
 static int fail_start(pgd_server *s, const char *what, int code) {
-    fprintf(stderr, "pagoda: %s\n", what);
+    (void)fprintf(stderr, "pagoda: %s\n", what);
     close_all(s);
     return code;
 }

@@ -32,8 +32,8 @@ const pgd_api_key *pgd_auth_find(const pgd_http_options *opt, const pgd_http_hea
 
 void pgd_http_key_from_secret(pgd_sv secret, uint32_t i, pgd_api_key *out) {
     memset(out, 0, sizeof(*out));
-    snprintf(out->id, sizeof(out->id), "key-%u", i);
-    snprintf(out->tenant, sizeof(out->tenant), "key-%u", i);
+    (void)snprintf(out->id, sizeof(out->id), "key-%u", i);
+    (void)snprintf(out->tenant, sizeof(out->tenant), "key-%u", i);
     pgd_sha256(secret.p, secret.n, out->sha256);
 }
 

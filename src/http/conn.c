@@ -294,7 +294,7 @@ static bool admit(pgd_conn *c, const pgd_http_head *h) {
     }
     if ((c->row->methods & method) == 0) {
         char allow[64];
-        snprintf(allow, sizeof(allow), "allow: %s\r\n", pgd_route_allow(c->row));
+        (void)snprintf(allow, sizeof(allow), "allow: %s\r\n", pgd_route_allow(c->row));
         refuse(c, 405, "method_not_supported",
                "This path does not take that method; see the Allow header.", allow, has_body);
         return false;
@@ -308,8 +308,8 @@ static bool admit(pgd_conn *c, const pgd_http_head *h) {
     }
     if (h->framing == PGD_BODY_LENGTH && h->content_length > opt->max_body_bytes) {
         char text[128];
-        snprintf(text, sizeof(text), "The request body is larger than %zu bytes.",
-                 opt->max_body_bytes);
+        (void)snprintf(text, sizeof(text), "The request body is larger than %zu bytes.",
+                       opt->max_body_bytes);
         refuse(c, 413, "request_too_large", text, NULL, true);
         return false;
     }

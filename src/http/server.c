@@ -173,7 +173,7 @@ static void register_metrics(pgd_http *h) {
     for (int r = 0; r < PGD_ROUTE_N; r++) {
         for (int s = 2; s < PGD_HTTP_STATUS_CLASSES; s++) {
             char labels[96];
-            snprintf(labels, sizeof(labels), "handler=\"%s\",status=\"%dxx\"", handler[r], s);
+            (void)snprintf(labels, sizeof(labels), "handler=\"%s\",status=\"%dxx\"", handler[r], s);
             h->m_requests[r][s] = pgd_metrics_counter(m, "http_requests_total", NULL, labels,
                                                       "Responses by route and status class.");
         }
@@ -193,7 +193,7 @@ pgd_status pgd_http_create(pgd_api *api, const pgd_http_options *opt, pgd_http *
     if (h == NULL) return pgd_fail(err, PGD_E_NOMEM, "no memory for the HTTP server");
     h->opt = opt;
     h->api = api;
-    h->loop = pgd_calloc(opt->n_loops, sizeof(*h->loop));
+    h->loop = pgd_calloc(opt->n_loops, sizeof(pgd_http_loop *));
     if (h->loop == NULL) {
         pgd_free(h);
         return pgd_fail(err, PGD_E_NOMEM, "no memory for the HTTP server");
