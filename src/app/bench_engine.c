@@ -127,7 +127,8 @@ pgd_status pgd_offline_items(pgd_offline *o, const pgd_bench_lengths *lengths, u
         int32_t *prompt = pgd_calloc(lengths[i].n_in, sizeof(*prompt));
         items[i].req.prompt = prompt;
         items[i].log.token = pgd_calloc(lengths[i].n_out, sizeof(int32_t));
-        if (prompt == NULL || items[i].log.token == NULL) {
+        items[i].token_ns = pgd_calloc(lengths[i].n_out, sizeof(uint64_t));
+        if (prompt == NULL || items[i].log.token == NULL || items[i].token_ns == NULL) {
             pgd_offline_items_free(items, n);
             items = NULL;
             break;
@@ -143,6 +144,7 @@ void pgd_offline_items_free(pgd_offline_item *items, uint32_t n) {
     for (uint32_t i = 0; items != NULL && i < n; i++) {
         pgd_free((void *)(uintptr_t)items[i].req.prompt);
         pgd_free(items[i].log.token);
+        pgd_free(items[i].token_ns);
     }
     pgd_free(items);
 }
@@ -158,10 +160,8 @@ static uint32_t collect(pgd_offline *o) {
         pgd_offline_item *it = PGD_FROM_LINK(l, pgd_offline_item, req.dirty_link);
         atomic_exchange(&it->req.dirty, 0);
         const uint32_t len = atomic_load(&it->log.len);
-        if (len == it->seen) continue;
-        if (it->seen == 0) it->first_ns = now;
-        it->last_ns = now;
-        it->seen = len;
+        while (it->seen < len)
+            it->token_ns[it->seen++] = now;
     }
     return n_done;
 }

@@ -24,7 +24,8 @@ typedef struct pgd_offline_item {
     pgd_request req;
     pgd_toklog log;
     uint32_t seen; /* tokens */
-    uint64_t submit_ns, first_ns, last_ns;
+    uint64_t submit_ns;
+    uint64_t *token_ns; /* [max_new_tokens], owned: when each token was seen */
 } pgd_offline_item;
 
 typedef struct pgd_offline {

@@ -1,9 +1,11 @@
 /* `pagoda bench`: dispatch, and the two measurements that run the engine in this process.
  *
- * latency: one batch at a time, the figure of a user alone or of a fixed crowd; the decode step is
- * the time between its first and its last token over the steps in between. throughput: everything
- * is there at the start, the figure of an offline job. Both draw new prompts for every batch, so
- * that no prefix is found in the cache. `serve` is the load generator of src/bench. Main thread. */
+ * latency: one batch at a time, the figure of a user alone or of a fixed crowd. Its decode steps
+ * are the gaps between the tokens of the stream that began last, while all others were still there:
+ * a batch whose prompts take several steps has fewer streams before and after. throughput:
+ * everything is there at the start, the figure of an offline job. Both draw new prompts for every
+ * batch, so that no prefix is found in the cache. `serve` is the load generator of src/bench. Main
+ * thread. */
 #include "app/cmd_bench.h"
 
 #include <stdio.h>
@@ -151,7 +153,8 @@ static void put_f64(pgd_jsonw *w, const char *key, double v) {
 
 /* ---- latency ---- */
 
-/* Of a batch: ms until its last token, until all have their first, and for one decode step. */
+/* ms from the start of a batch to its last token and until all streams have their first; and of
+ * every decode step in which all of them took part. */
 typedef struct latency_figures {
     const latency_flags *flags;
     pgd_samples e2e, ttft, step;
@@ -168,6 +171,22 @@ static void put_latency(const void *figures, pgd_jsonw *w) {
     pgd_summary_put_json(&g->step_sum, "decode_step_ms", w);
 }
 
+static void add_batch(latency_figures *g, const pgd_offline_item *items, uint32_t n) {
+    const uint64_t end = g->flags->output_len - 1; /* index of the last token */
+    const pgd_offline_item *late = &items[0];
+    uint64_t first_gone = UINT64_MAX, last = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint64_t *at = items[i].token_ns;
+        if (at[0] > late->token_ns[0]) late = &items[i];
+        if (at[end] < first_gone) first_gone = at[end];
+        if (at[end] > last) last = at[end];
+    }
+    pgd_samples_add(&g->e2e, ms(last - items[0].submit_ns));
+    pgd_samples_add(&g->ttft, ms(late->token_ns[0] - items[0].submit_ns));
+    for (uint64_t k = 1; k <= end && late->token_ns[k] <= first_gone; k++)
+        pgd_samples_add(&g->step, ms(late->token_ns[k] - late->token_ns[k - 1]));
+}
+
 static pgd_status latency_batch(pgd_offline *o, latency_figures *g, uint64_t round, bool counts,
                                 pgd_error *err) {
     const latency_flags *f = g->flags;
@@ -180,17 +199,7 @@ static pgd_status latency_batch(pgd_offline *o, latency_figures *g, uint64_t rou
     pgd_status s =
         pgd_offline_items(o, lengths, n, f->base.seed + round * 0x9E3779B9u, &items, err);
     if (s == PGD_OK) s = pgd_offline_run(o, items, n, err);
-    if (s == PGD_OK && counts) {
-        uint64_t first = 0, last = 0;
-        for (uint32_t i = 0; i < n; i++) {
-            first = items[i].first_ns > first ? items[i].first_ns : first;
-            last = items[i].last_ns > last ? items[i].last_ns : last;
-        }
-        pgd_samples_add(&g->e2e, ms(last - items[0].submit_ns));
-        pgd_samples_add(&g->ttft, ms(first - items[0].submit_ns));
-        if (f->output_len > 1)
-            pgd_samples_add(&g->step, ms(last - first) / (double)(f->output_len - 1));
-    }
+    if (s == PGD_OK && counts) add_batch(g, items, n);
     pgd_offline_items_free(items, n);
     pgd_free(lengths);
     return s;
@@ -217,9 +226,9 @@ static pgd_status run_latency(pgd_offline *o, latency_figures *g, int n_args,
     pgd_summary_put_row(&g->ttft_sum, "TTFT", &text);
     pgd_summary_put_row(&g->step_sum, "decode step", &text);
     pgd_summary_put_row(&g->e2e_sum, "E2E", &text);
-    if (g->step_sum.n > 0 && g->step_sum.p50 > 0)
-        pgd_buf_putf(&text, "decode        %.1f tokens/s at the median step\n",
-                     1e3 * (double)f->batch_size / g->step_sum.p50);
+    if (g->step_sum.mean > 0)
+        pgd_buf_putf(&text, "decode        %.1f tokens/s (%zu steps)\n",
+                     1e3 * (double)f->batch_size / g->step_sum.mean, g->step_sum.n);
     if (!text.failed) (void)fputs(text.p, stdout);
     pgd_buf_fini(&text);
     return write_result("latency", o, &f->base, n_args, args, put_latency, g, err);
@@ -284,7 +293,8 @@ static pgd_status measure_throughput(pgd_offline *o, const throughput_flags *f,
     const pgd_status s = pgd_offline_run(o, items, n, err);
     uint64_t last = 0;
     for (uint32_t i = 0; s == PGD_OK && i < n; i++)
-        last = items[i].last_ns > last ? items[i].last_ns : last;
+        if (items[i].token_ns[items[i].seen - 1] > last)
+            last = items[i].token_ns[items[i].seen - 1];
     g->n = n;
     g->seconds = 1e-9 * (double)(last - items[0].submit_ns);
     pgd_offline_items_free(items, n);

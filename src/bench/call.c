@@ -1,10 +1,10 @@
 /* One streamed completion.
  *
  * Tokens are counted by `usage`, which servers send in the last event when asked: events may carry
- * several tokens (or a held-back part of one), so chunks are only the fallback. Times are taken
- * when a read returns, once for all events in it: what arrived together was seen together. A chunk
- * counts when it brings text to the user (content, reasoning or tool calls); the opening event of a
- * chat with its role does not, or TTFT would measure the server's politeness.
+ * several tokens (or a held-back part of one), so chunks are only the fallback. Times are taken as
+ * events come out of the parser, some microseconds after the read that brought them. A chunk counts
+ * when it brings text to the user (content, reasoning or tool calls); the opening event of a chat
+ * with its role does not, or TTFT would measure the server's politeness.
  *
  * Runs on the loop thread. */
 #include "bench/call.h"

@@ -19,7 +19,7 @@
 
 #include "pagoda/mem.h"
 
-enum { PROGRESS_MS = 250, STREAM_ARRIVALS = 32 };
+enum { GIVE_UP_AFTER = 100, PROGRESS_MS = 250, STREAM_ARRIVALS = 32 };
 
 static uint64_t now_of(const bench_run *r) {
     return uv_hrtime() - r->zero_ns;
@@ -42,6 +42,9 @@ static void on_end(bench_call *c) {
     r->n_active--;
     r->n_ended++;
     if (c->rec->fault != BENCH_OK) r->n_failed++;
+    /* a server that answers nothing would be asked as fast as it can refuse */
+    if (r->n_failed == r->n_ended && r->n_ended >= GIVE_UP_AFTER + r->load.concurrency)
+        r->exhausted = true;
     r->end_ns = now_of(r);
     c->next = r->spare;
     r->spare = c;

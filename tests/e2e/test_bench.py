@@ -334,7 +334,8 @@ class InProcess(unittest.TestCase):
         )
         self.assertEqual(code, 0, out + err)
         self.assertEqual(r["result"]["e2e_ms"]["n"], 4)
-        self.assertEqual(r["result"]["decode_step_ms"]["n"], 4)
+        # the engine may begin with the first request before the last one is there
+        self.assertTrue(0 < r["result"]["decode_step_ms"]["n"] <= 4 * 4)
         self.assertLessEqual(r["result"]["ttft_ms"]["max"], r["result"]["e2e_ms"]["max"])
         self.assertEqual(r["engine"]["cached_tokens"], 0)
         self.assertIn("decode step", out)
