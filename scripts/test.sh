@@ -156,6 +156,10 @@ else
     step "full: clang-tidy"
     tests/lint/tidy.sh build/test-clang && verdict 0 || verdict 1
     fuzz 600
+    for preset in asan tsan; do
+        step "full: soak of build/$preset/pagoda, 15 minutes"
+        python3 tests/e2e/soak.py --binary "build/$preset/pagoda" --minutes 15 && verdict 0 || verdict 1
+    done
 fi
 
 printf '\n'
