@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "pagoda/fs.h"
@@ -125,7 +126,15 @@ static pgd_status write_file(const char *path, pgd_sv text, pgd_error *err) {
     return close(fd) == 0 ? PGD_OK : fail_errno(err, "write", path);
 }
 
+/* Renaming over a device or a link would replace it by a file. */
+static bool may_replace(const char *path) {
+    struct stat st;
+    return lstat(path, &st) != 0 || S_ISREG(st.st_mode);
+}
+
 pgd_status cli_conversation_save(const cli_conversation *c, const char *path, pgd_error *err) {
+    if (!may_replace(path))
+        return pgd_fail(err, PGD_E_IO, "cannot write '%s': not a regular file", path);
     pgd_buf text = {0};
     pgd_buf beside = {0};
     pgd_buf_puts(&text, "[");

@@ -138,13 +138,13 @@ typedef struct stream {
     pgd_buf error_body; /* of a response that is no stream */
     cli_piece kind;     /* of the piece shown last */
     bool shown;         /* anything at all */
-    bool line_open;     /* the last byte shown was no line feed */
+    bool line_open;     /* the last byte of it was no line feed */
     bool failed;        /* writing failed */
 } stream;
 
-static void show(stream *s, pgd_buf *text) {
+/* Write and free. */
+static void put_out(stream *s, pgd_buf *text) {
     if (text->n > 0) {
-        s->line_open = text->p[text->n - 1] != '\n';
         s->shown = true;
         if (cli_write_all(s->c->out, pgd_buf_sv(text)) != PGD_OK) s->failed = true;
     }
@@ -154,22 +154,24 @@ static void show(stream *s, pgd_buf *text) {
 /* Reasoning is dim and has a paragraph of its own; a pipe gets the answer alone. */
 static void show_piece(void *ctx, cli_piece kind, pgd_sv piece) {
     stream *s = ctx;
-    pgd_buf text = {0};
     if (kind == CLI_PIECE_REASONING && !s->c->tty) return;
     const bool dim = kind == CLI_PIECE_REASONING && s->c->colour;
+    pgd_buf text = {0};
+    pgd_buf clean = {0};
     if (s->shown && kind != s->kind) {
         cli_clean_end(&s->clean, &text);
         pgd_buf_puts(&text, "\n\n");
     }
     s->kind = kind;
-    if (dim) pgd_buf_puts(&text, DIM);
-    const size_t before = text.n;
-    cli_clean_feed(&s->clean, piece, &text);
-    if (dim && text.n == before) pgd_buf_clear(&text);
-    const bool open = text.n > 0 && text.p[text.n - 1] != '\n';
-    if (dim && text.n > 0) pgd_buf_puts(&text, PLAIN);
-    show(s, &text);
-    s->line_open = open;
+    cli_clean_feed(&s->clean, piece, &clean);
+    if (clean.n > 0) {
+        s->line_open = clean.p[clean.n - 1] != '\n';
+        pgd_buf_puts(&text, dim ? DIM : "");
+        pgd_buf_putsv(&text, pgd_buf_sv(&clean));
+        pgd_buf_puts(&text, dim ? PLAIN : "");
+    }
+    pgd_buf_fini(&clean);
+    put_out(s, &text);
 }
 
 static pgd_status take_event(void *ctx, pgd_sv data, pgd_error *err) {
@@ -202,16 +204,20 @@ static pgd_status judge(const stream *s, const cli_reply *reply, pgd_error *err)
 }
 
 static void end_shown(stream *s, pgd_status status) {
+    const bool stopped = status == PGD_E_CANCELLED;
+    const bool any = s->answer.n_pieces > 0;
     pgd_buf text = {0};
     cli_clean_end(&s->clean, &text);
     if (s->line_open || text.n > 0) pgd_buf_putc(&text, '\n');
-    if (s->c->tty && (status == PGD_OK || s->answer.n_pieces > 0)) {
-        if (s->c->colour) pgd_buf_puts(&text, DIM);
-        pgd_buf_putc(&text, '[');
-        cli_answer_put_stats(&s->answer, status == PGD_E_CANCELLED, &text);
+    if (s->c->tty && (any || stopped || status == PGD_OK)) {
+        pgd_buf_puts(&text, s->c->colour ? DIM "[" : "[");
+        if (any || !stopped)
+            cli_answer_put_stats(&s->answer, stopped, &text);
+        else
+            pgd_buf_puts(&text, "stopped before it began");
         pgd_buf_puts(&text, s->c->colour ? "]" PLAIN "\n" : "]\n");
     }
-    show(s, &text);
+    put_out(s, &text);
 }
 
 static pgd_status stream_answer(cli_chat *c, stream *s, pgd_error *err) {

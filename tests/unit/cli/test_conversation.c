@@ -172,6 +172,8 @@ static void a_failed_save_leaves_the_old_file(void **state) {
     assert_int_equal(pgd_fs_read(f->file, 100, &text, NULL), PGD_OK);
     assert_string_equal(text.p, "old");
     assert_int_equal(cli_conversation_save(&c, "/nonexistent/x.json", &err), PGD_E_IO);
+    assert_int_equal(cli_conversation_save(&c, f->dir, &err), PGD_E_IO);
+    assert_non_null(strstr(err.msg, "not a regular file"));
     pgd_buf_fini(&text);
     cli_conversation_fini(&c);
 }
