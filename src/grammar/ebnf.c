@@ -29,6 +29,8 @@ static uint32_t fail_at(parser *p, pgd_status st, size_t at, const char *what) {
     uint32_t line = 1;
     for (size_t k = 0; k < at && k < p->s.n; k++)
         line += p->s.p[k] == '\n';
+    /* a builder that failed makes the parser stumble later: its failure is the one to tell */
+    if (p->st == PGD_OK && p->ir->st != PGD_OK) p->st = pgd_ir_check(p->ir, p->err);
     if (p->st == PGD_OK) p->st = pgd_fail(p->err, st, "grammar, line %u: %s", line, what);
     return PGD_IR_FAIL;
 }

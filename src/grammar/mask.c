@@ -17,22 +17,49 @@ enum { MAX_LEVEL = 16, MAX_PLACES = 64 };
 
 /* Places in a character: between characters, or inside one with so many bytes to come and perhaps a
  * tighter bound on the next. */
-typedef enum place { BETWEEN, ONE, TWO, THREE, AFTER_E0, AFTER_ED, AFTER_F0, AFTER_F4 } place;
+typedef enum place {
+    BETWEEN,
+    ONE,
+    TWO,
+    THREE,
+    AFTER_E0,
+    AFTER_E2,
+    AFTER_E2_80,
+    AFTER_ED,
+    AFTER_F0,
+    AFTER_F4
+} place;
 
 typedef struct edge {
     uint8_t from, to, lo, hi;
 } edge;
 
+/* The characters that pgd_is_plain (vocab.h) admits, as bytes. */
 static const edge EDGES[] = {
-    {BETWEEN, BETWEEN, 0x20, 0x21},  {BETWEEN, BETWEEN, 0x23, 0x5B},
-    {BETWEEN, BETWEEN, 0x5D, 0x7E},  {BETWEEN, ONE, 0xC2, 0xDF},
-    {BETWEEN, AFTER_E0, 0xE0, 0xE0}, {BETWEEN, TWO, 0xE1, 0xEC},
-    {BETWEEN, AFTER_ED, 0xED, 0xED}, {BETWEEN, TWO, 0xEE, 0xEF},
-    {BETWEEN, AFTER_F0, 0xF0, 0xF0}, {BETWEEN, THREE, 0xF1, 0xF3},
-    {BETWEEN, AFTER_F4, 0xF4, 0xF4}, {ONE, BETWEEN, 0x80, 0xBF},
-    {TWO, ONE, 0x80, 0xBF},          {THREE, TWO, 0x80, 0xBF},
-    {AFTER_E0, ONE, 0xA0, 0xBF},     {AFTER_ED, ONE, 0x80, 0x9F},
-    {AFTER_F0, TWO, 0x90, 0xBF},     {AFTER_F4, TWO, 0x80, 0x8F},
+    {BETWEEN, BETWEEN, 0x20, 0x21},
+    {BETWEEN, BETWEEN, 0x23, 0x5B},
+    {BETWEEN, BETWEEN, 0x5D, 0x7E},
+    {BETWEEN, ONE, 0xC2, 0xDF},
+    {BETWEEN, AFTER_E0, 0xE0, 0xE0},
+    {BETWEEN, TWO, 0xE1, 0xE1},
+    {BETWEEN, AFTER_E2, 0xE2, 0xE2},
+    {BETWEEN, TWO, 0xE3, 0xEC},
+    {BETWEEN, AFTER_ED, 0xED, 0xED},
+    {BETWEEN, TWO, 0xEE, 0xEF},
+    {BETWEEN, AFTER_F0, 0xF0, 0xF0},
+    {BETWEEN, THREE, 0xF1, 0xF3},
+    {BETWEEN, AFTER_F4, 0xF4, 0xF4},
+    {ONE, BETWEEN, 0x80, 0xBF},
+    {TWO, ONE, 0x80, 0xBF},
+    {THREE, TWO, 0x80, 0xBF},
+    {AFTER_E0, ONE, 0xA0, 0xBF},
+    {AFTER_E2, AFTER_E2_80, 0x80, 0x80},
+    {AFTER_E2, ONE, 0x81, 0xBF},
+    {AFTER_E2_80, BETWEEN, 0x80, 0xA7},
+    {AFTER_E2_80, BETWEEN, 0xAA, 0xBF},
+    {AFTER_ED, ONE, 0x80, 0x9F},
+    {AFTER_F0, TWO, 0x90, 0xBF},
+    {AFTER_F4, TWO, 0x80, 0x8F},
 };
 
 typedef struct places {

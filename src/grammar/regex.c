@@ -22,7 +22,9 @@ typedef struct parser {
     pgd_status st;
 } parser;
 
+/* A builder that failed makes the parser stumble later: its failure is the one to tell. */
 static uint32_t fail_at(parser *p, pgd_status st, size_t at, const char *what) {
+    if (p->st == PGD_OK && p->ir->st != PGD_OK) p->st = pgd_ir_check(p->ir, p->err);
     if (p->st == PGD_OK) p->st = pgd_fail(p->err, st, "pattern, offset %zu: %s", at, what);
     return PGD_IR_FAIL;
 }

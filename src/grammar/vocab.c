@@ -34,7 +34,7 @@ static uint8_t need_of(const char *p, size_t n) {
     for (size_t i = 0; i < n; count++) {
         uint32_t cp = 0;
         const size_t len = pgd_utf8_decode(p + i, n - i, &cp);
-        if (len == 0 || (len == 1 && !pgd_is_plain_ascii((uint8_t)p[i]))) return PGD_NEED_OTHER;
+        if (len == 0 || !pgd_is_plain(cp)) return PGD_NEED_OTHER;
         i += len;
     }
     return (uint8_t)(count < PGD_NEED_FREE ? count : PGD_NEED_FREE);

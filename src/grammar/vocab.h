@@ -34,10 +34,11 @@ struct pgd_vocab {
 
 extern const uint8_t pgd_slice_need[PGD_SLICES];
 
-/* Plain characters: what JSON strings hold unescaped, and most other text too: printable ASCII
- * without quote and backslash, and any character above it. */
-static inline bool pgd_is_plain_ascii(uint8_t c) {
-    return c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
+/* Plain characters: what JSON strings hold unescaped and a regex's dot matches: printable ASCII
+ * without quote and backslash, and any character above it but the two line separators. */
+static inline bool pgd_is_plain(uint32_t cp) {
+    if (cp < 0x80) return cp >= 0x20 && cp < 0x7F && cp != '"' && cp != '\\';
+    return cp != 0x2028 && cp != 0x2029;
 }
 
 #endif
