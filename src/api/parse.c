@@ -62,6 +62,7 @@ void parse_emit(api_parser *p, api_piece_kind kind, const char *s, size_t n) {
 
 int parse_match(pgd_sv b, const char *const *list, size_t n) {
     int found = -2;
+    if (!b.n) return -1; /* (memory ran out) */
     for (size_t i = 0; i < n && list[i]; i++) {
         const size_t len = strlen(list[i]);
         if (b.n > len || memcmp(b.p, list[i], b.n) != 0) continue;

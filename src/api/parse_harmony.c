@@ -92,7 +92,7 @@ static void header_mark(api_parser *p, int mark) {
 static bool plausible(const api_parser *p) {
     static const char *const to[] = {" to="};
     const harmony_machine *const h = &p->harmony;
-    if (p->word.n > MAX_HEADER) return false;
+    if (!p->word.n || p->word.n > MAX_HEADER) return false;
     if (h->marked) return true;
     if (h->need_start) return p->word.p[p->word.n - 1] == '\n';
     return pgd_sv_starts(pgd_buf_sv(&p->word), PGD_SV(" to=")) ||
@@ -140,11 +140,13 @@ void harmony_byte(api_parser *p, char c) {
 void harmony_finish(api_parser *p) {
     pgd_buf rest = p->held;
     p->held = (pgd_buf){0};
-    if (!p->harmony.in_header)
+    if (!p->harmony.in_header) {
         for (size_t i = 0; i < rest.n; i++)
             put_message(p, rest.p[i]);
-    else if (!p->harmony.marked && !p->harmony.need_start) /* else structure that was cut */
-        pgd_buf_put(&p->word, rest.p, rest.n), parse_emit(p, API_TEXT, p->word.p, p->word.n);
+    } else if (!p->harmony.marked && !p->harmony.need_start) { /* else structure that was cut */
+        pgd_buf_put(&p->word, rest.p, rest.n);
+        parse_emit(p, API_TEXT, p->word.p, p->word.n);
+    }
     if (p->harmony.in_call) parse_end_call(p);
     p->harmony.in_call = false;
     pgd_buf_fini(&rest);

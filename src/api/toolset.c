@@ -51,7 +51,8 @@ static pgd_status fill(const pgd_json *spec, pgd_arena *a, tool *out) {
     const pgd_json *schema = pgd_json_get(spec, "parameters");
     if (!schema) schema = pgd_json_get(spec, "input_schema");
     const pgd_json *const props = pgd_json_get(schema, "properties");
-    const size_t n = pgd_json_typeof(props) == PGD_JSON_OBJECT ? pgd_json_count(props) : 0;
+    const bool any = props && pgd_json_typeof(props) == PGD_JSON_OBJECT;
+    const size_t n = any ? pgd_json_count(props) : 0;
     param *const params = pgd_arena_array(a, n ? n : 1, sizeof *params);
     if (!params || !copy(a, name, &out->name)) return PGD_E_NOMEM;
     out->params = params;
