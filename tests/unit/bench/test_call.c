@@ -9,6 +9,7 @@
 
 #include "bench/call.h"
 #include "pagoda/json.h"
+#include "pagoda/mem.h"
 
 typedef struct fixture {
     bench_record rec;
@@ -255,6 +256,25 @@ static void urls_are_taken_apart(void **state) {
     assert_non_null(strstr(err.msg, "https"));
 }
 
+static void memory_that_runs_out_is_a_fault_of_the_request(void **state) {
+    (void)state;
+    int n_memory = 0, n_ok = 0;
+    for (int64_t n = 0; n < 40; n++) {
+        fixture f;
+        begin(&f);
+        pgd_mem_fail_after(n);
+        feed(&f,
+             (const char *[]){"{\"choices\":[{\"text\":\"a\",\"finish_reason\":\"stop\"}]}", NULL});
+        pgd_mem_fail_after(-1);
+        assert_int_equal(f.rec.n_chunks, f.rec.fault == BENCH_OK ? 1 : 0);
+        n_memory += f.rec.fault == BENCH_MEMORY;
+        n_ok += f.rec.fault == BENCH_OK; /* reading the event again needs memory only once more */
+        end(&f);
+    }
+    assert_int_equal(n_memory, 1); /* its timestamp */
+    assert_int_equal(n_ok, 39);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_chat_counts_from_its_first_text_not_from_its_role),
@@ -267,6 +287,7 @@ int main(void) {
         cmocka_unit_test(bodies_ask_for_an_exact_length_and_for_usage),
         cmocka_unit_test(natural_stop_sends_no_foreign_fields),
         cmocka_unit_test(urls_are_taken_apart),
+        cmocka_unit_test(memory_that_runs_out_is_a_fault_of_the_request),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "bench/reply.h"
+#include "pagoda/mem.h"
 
 /* A text with its length, so that NUL bytes can be written. */
 #define T(lit) (lit), sizeof(lit) - 1
@@ -181,12 +182,34 @@ static void heads_and_chunk_lines_are_bounded(void **state) {
     }
 }
 
+static void memory_that_runs_out_ends_the_response(void **state) {
+    (void)state;
+    static const char text[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    bench_parse p = BENCH_PARSE_BAD;
+    int64_t n = 0;
+    for (; p != BENCH_PARSE_DONE; n++) {
+        bench_reply r = {0};
+        bench_reply_init(&r);
+        size_t used = 0;
+        pgd_sv data;
+        p = BENCH_PARSE_MORE;
+        pgd_mem_fail_after(n);
+        for (const char *at = text; p == BENCH_PARSE_MORE; at += used)
+            p = bench_reply_feed(&r, at, sizeof(text) - 1 - (size_t)(at - text), &used, &data);
+        pgd_mem_fail_after(-1);
+        if (p == BENCH_PARSE_BAD) assert_string_equal(r.why, "out of memory");
+        bench_reply_fini(&r);
+    }
+    assert_true(n > 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_split_of_a_response_reads_the_same),
         cmocka_unit_test(a_response_of_doubtful_length_is_refused),
         cmocka_unit_test(a_connection_that_ends_early_is_no_response),
         cmocka_unit_test(heads_and_chunk_lines_are_bounded),
+        cmocka_unit_test(memory_that_runs_out_ends_the_response),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,12 +8,18 @@
 #include <cmocka.h>
 
 #include "bench/sse.h"
+#include "pagoda/mem.h"
 
 /* Events joined by '|' . */
 static void collect(void *ctx, pgd_sv data) {
     pgd_buf *all = ctx;
     pgd_buf_putsv(all, data);
     pgd_buf_putc(all, '|');
+}
+
+static void count_event(void *ctx, pgd_sv data) {
+    (void)data;
+    ++*(size_t *)ctx;
 }
 
 static const struct {
@@ -97,12 +103,30 @@ static void an_endless_event_is_refused(void **state) {
     pgd_buf_fini(&all);
 }
 
+static void memory_that_runs_out_is_an_error(void **state) {
+    (void)state;
+    pgd_status s = PGD_E_NOMEM;
+    int64_t n = 0;
+    for (; s != PGD_OK; n++) {
+        bench_sse sse = {0};
+        size_t n_events = 0;
+        pgd_mem_fail_after(n);
+        s = bench_sse_feed(&sse, "data: a\nda", 10, count_event, &n_events);
+        if (s == PGD_OK) s = bench_sse_feed(&sse, "ta: b\n\n", 7, count_event, &n_events);
+        pgd_mem_fail_after(-1);
+        assert_int_equal(n_events, s == PGD_OK ? 1 : 0);
+        bench_sse_fini(&sse);
+    }
+    assert_true(n > 2);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_split_of_a_stream_reads_the_same),
         cmocka_unit_test(byte_by_byte_is_no_exception),
         cmocka_unit_test(a_cleared_reader_forgets_the_half_line),
         cmocka_unit_test(an_endless_event_is_refused),
+        cmocka_unit_test(memory_that_runs_out_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "bench/workload.h"
+#include "pagoda/mem.h"
 
 static void a_trace_is_read_in_order(void **state) {
     (void)state;
@@ -69,11 +70,31 @@ static void an_error_names_line_column_and_value(void **state) {
     }
 }
 
+static void memory_that_runs_out_is_an_error_and_leaks_nothing(void **state) {
+    (void)state;
+    pgd_buf text = {0};
+    for (int i = 0; i < 5000; i++)
+        pgd_buf_puts(&text, "0,1,1\n");
+    pgd_status s = PGD_E_NOMEM;
+    int64_t n = 0;
+    for (; s != PGD_OK; n++) {
+        bench_trace t;
+        pgd_mem_fail_after(n);
+        s = bench_trace_parse(pgd_buf_sv(&text), &t, NULL);
+        pgd_mem_fail_after(-1);
+        assert_true(s == PGD_OK || s == PGD_E_NOMEM);
+        bench_trace_fini(&t);
+    }
+    assert_true(n > 2);
+    pgd_buf_fini(&text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_trace_is_read_in_order),
         cmocka_unit_test(thousands_of_lines_are_kept),
         cmocka_unit_test(an_error_names_line_column_and_value),
+        cmocka_unit_test(memory_that_runs_out_is_an_error_and_leaks_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
