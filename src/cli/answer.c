@@ -73,7 +73,7 @@ static pgd_status take_chunk(cli_answer *a, const pgd_json *root, uint64_t now_n
     if (pgd_json_as_str(pgd_json_get(choice, "finish_reason"), &finish)) {
         pgd_buf clean = {0};
         cli_clean_text(finish, &clean);
-        snprintf(a->finish, sizeof(a->finish), "%s", clean.n > 0 ? clean.p : "");
+        (void)snprintf(a->finish, sizeof(a->finish), "%s", clean.n > 0 ? clean.p : "");
         pgd_buf_fini(&clean);
     }
     return PGD_OK;

@@ -24,18 +24,17 @@ static void put_clean(cli_clean *c, uint32_t cp, pgd_buf *out) {
         c->after_cr = false;
         if (cp != '\n') put_cp(0x2400 + '\r', out);
     }
-    if (cp == '\r')
+    if (cp == '\r') {
         c->after_cr = true;
-    else if (cp == '\n' || cp == '\t')
-        put_cp(cp, out);
-    else if (cp < 0x20)
-        put_cp(0x2400 + cp, out);
+        return;
+    }
+    if (cp < 0x20 && cp != '\n' && cp != '\t')
+        cp += 0x2400; /* its picture */
     else if (cp == 0x7f)
-        put_cp(0x2421, out);
+        cp = 0x2421;
     else if ((cp >= 0x80 && cp < 0xa0) || reorders(cp))
-        put_cp(0xFFFD, out);
-    else
-        put_cp(cp, out);
+        cp = 0xFFFD;
+    put_cp(cp, out);
 }
 
 void cli_clean_feed(cli_clean *c, pgd_sv piece, pgd_buf *out) {

@@ -96,7 +96,8 @@ void cli_flags_help(const cli_command *command, pgd_buf *out) {
     for (size_t i = 0; i < command->n_flags; i++) {
         const cli_flag *f = &command->flags[i];
         char left[64];
-        snprintf(left, sizeof(left), "--%s%s%s", f->name, f->arg[0] != '\0' ? " " : "", f->arg);
+        (void)snprintf(left, sizeof(left), "--%s%s%s", f->name, f->arg[0] != '\0' ? " " : "",
+                       f->arg);
         pgd_buf_putf(out, "  %-22s %s\n", left, f->help);
     }
 }

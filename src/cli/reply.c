@@ -47,7 +47,8 @@ static pgd_status take_status_line(cli_reply *r, pgd_sv line, pgd_error *err) {
         return pgd_fail(err, PGD_E_FORMAT, "the other side does not speak HTTP/1.1");
     r->status = -(int)status; /* negative until the head is complete */
     const pgd_sv reason = line.n > 13 ? (pgd_sv){line.p + 13, line.n - 13} : PGD_SV("");
-    snprintf(r->reason, sizeof(r->reason), "%.*s", (int)(reason.n < 60 ? reason.n : 60), reason.p);
+    (void)snprintf(r->reason, sizeof(r->reason), "%.*s", (int)(reason.n < 60 ? reason.n : 60),
+                   reason.p);
     return PGD_OK;
 }
 

@@ -148,7 +148,7 @@ int pgd_cli_tokenize(int n_args, const char *const *args) {
     if (status != PGD_OK) {
         pgd_buf_clear(&out);
         cli_clean_text(pgd_sv_c(err.msg), &out);
-        fprintf(stderr, "pagoda: %s\n", out.p != NULL ? out.p : "out of memory");
+        (void)fprintf(stderr, "pagoda: %s\n", out.p != NULL ? out.p : "out of memory");
     }
     pgd_buf_fini(&out);
     return code;

@@ -40,9 +40,9 @@ static pgd_status take_authority(const char *text, pgd_sv s, cli_url *out, pgd_e
         return bad(err, text, "the port is no number in 1..65535");
     if (host.n == 0 || !copy(out->host, sizeof(out->host), host))
         return bad(err, text, host.n == 0 ? "no host" : "the host is too long");
-    snprintf(out->port, sizeof(out->port), "%u", (unsigned)number);
-    snprintf(out->authority, sizeof(out->authority), v6 ? "[%s]:%s" : "%s:%s", out->host,
-             out->port);
+    (void)snprintf(out->port, sizeof(out->port), "%u", (unsigned)number);
+    (void)snprintf(out->authority, sizeof(out->authority), v6 ? "[%s]:%s" : "%s:%s", out->host,
+                   out->port);
     return PGD_OK;
 }
 
@@ -74,7 +74,7 @@ pgd_status cli_url_parse(const char *text, cli_url *out, pgd_error *err) {
     while (path.n > 0 && path.p[path.n - 1] == '/')
         path.n--;
     if (path.n + sizeof("/v1") > sizeof(out->base)) return bad(err, text, "the path is too long");
-    snprintf(out->base, sizeof(out->base), "%.*s%s", (int)path.n, path.n > 0 ? path.p : "",
-             pgd_sv_ends(path, PGD_SV("/v1")) ? "" : "/v1");
+    (void)snprintf(out->base, sizeof(out->base), "%.*s%s", (int)path.n, path.n > 0 ? path.p : "",
+                   pgd_sv_ends(path, PGD_SV("/v1")) ? "" : "/v1");
     return PGD_OK;
 }
