@@ -7,23 +7,38 @@
 Rows are {"schema", "text"}. Duplicate keys count as wrong where the schema lists the key.
 """
 import json
+import re
 import sys
+from decimal import Decimal
 
 import jsonschema
 
 
-def close(m):
-    """multipleOf on decimals, free of binary rounding."""
-    from decimal import Decimal
+SPACE = "\\t-\\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
 
-    def check(validator, value, instance, schema):
-        if validator.is_type(instance, "number") and Decimal(repr(instance)) % Decimal(repr(value)):
-            yield jsonschema.ValidationError(f"{instance!r} is not a multiple of {value!r}")
-    return jsonschema.validators.extend(m, {"multipleOf": check})
+
+def ecma(pattern):
+    """Python's \\s holds U+001C..U+001F, its \\d and \\w every script, its $ a last line break."""
+    for a, b in (("\\S", f"[^{SPACE}]"), ("\\s", f"[{SPACE}]"), ("\\d", "[0-9]"), ("\\w", "[A-Za-z0-9_]"),
+                 ("$", "\\Z")):
+        pattern = pattern.replace(a, b)
+    return pattern
+
+
+def multiple_of(validator, value, instance, schema):
+    """On decimals, free of binary rounding."""
+    if validator.is_type(instance, "number") and Decimal(repr(instance)) % Decimal(repr(value)):
+        yield jsonschema.ValidationError(f"{instance!r} is not a multiple of {value!r}")
+
+
+def pattern(validator, value, instance, schema):
+    if validator.is_type(instance, "string") and not re.search(ecma(value), instance):
+        yield jsonschema.ValidationError(f"{instance!r} does not match {value!r}")
 
 
 def main():
-    cls = close(jsonschema.Draft202012Validator)
+    cls = jsonschema.validators.extend(jsonschema.Draft202012Validator,
+                                       {"multipleOf": multiple_of, "pattern": pattern})
     checker = cls.FORMAT_CHECKER
     n = bad = 0
     with open(sys.argv[1], encoding="utf-8") as f:

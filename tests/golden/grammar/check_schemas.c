@@ -1,5 +1,5 @@
-/* check_schemas FILE.jsonl [--walks N] [--out FILE]: JSON Schemas against labels of another
- * validator.
+/* check_schemas FILE.jsonl [--walks N] [--space any] [--out FILE]: JSON Schemas against labels of
+ * another validator.
  *
  * Rows are {"schema", "valid": [text], "invalid": [text]}, made by scripts/golden/schemas.py. Each
  * schema must compile, accept every valid text and reject every invalid one. With --walks, N random
@@ -24,6 +24,7 @@ typedef struct run {
     uint32_t *bits;
     uint64_t rows, texts, walks, ended, failures;
     FILE *out;
+    pgd_json_space space;
 } run;
 
 static const char *const PIECES[] = {
@@ -141,7 +142,8 @@ static void walk(run *r, pgd_grammar *g, uint64_t *rng, const pgd_buf *schema) {
 
 static void check_row(run *r, const pgd_json *row, uint32_t n_walks) {
     const pgd_json *const schema = pgd_json_get(row, "schema");
-    const pgd_grammar_spec spec = {.kind = PGD_GRAMMAR_JSON_SCHEMA, .json = schema};
+    const pgd_grammar_spec spec = {
+        .kind = PGD_GRAMMAR_JSON_SCHEMA, .json = schema, .space = r->space};
     pgd_grammar *g = NULL;
     pgd_error err = {0};
     pgd_buf text = {0};
@@ -191,13 +193,15 @@ int main(int argc, char **argv) {
     for (int i = 2; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--walks") == 0)
             ok = ok && pgd_parse_u64(pgd_sv_c(argv[i + 1]), &n_walks) && n_walks < 100000;
+        else if (strcmp(argv[i], "--space") == 0)
+            r.space = PGD_JSON_SPACE_ANY;
         else if (strcmp(argv[i], "--out") == 0)
             r.out = fopen(argv[i + 1], "w");
         else
             ok = false;
     }
     if (!ok) {
-        printf("usage: check_schemas FILE.jsonl [--walks N] [--out FILE]\n");
+        printf("usage: check_schemas FILE.jsonl [--walks N] [--space any] [--out FILE]\n");
         return 2;
     }
     make_vocab(&r);
