@@ -75,6 +75,8 @@ typedef struct pgd_api_model {
 typedef enum pgd_api_state {
     PGD_API_LOADING, /* 503 + Retry-After for calls; live, not ready */
     PGD_API_READY,
+    PGD_API_LEAVING,  /* serves as before, but not ready: balancers shall go elsewhere; model
+                         attached */
     PGD_API_DRAINING, /* running calls go on, new ones 503, not ready */
     PGD_API_DEAD,     /* fatal: not live, 503 */
 } pgd_api_state;

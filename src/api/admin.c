@@ -19,6 +19,7 @@ const char *api_not_ready(const pgd_api *a, char text[256]) {
     switch (pgd_api_get_state(a)) {
     case PGD_API_LOADING:
         return "The model is loading.";
+    case PGD_API_LEAVING:
     case PGD_API_DRAINING:
         return "The server is shutting down.";
     case PGD_API_DEAD:

@@ -140,6 +140,8 @@ pgd_status api_admit(pgd_api *a, api_error *e) {
         e->retry_after_ms = 2000;
         return api_fail(e, PGD_E_BUSY, "model_loading", NULL,
                         "The model is still loading. Please try again in 2s.");
+    case PGD_API_LEAVING:
+        break;
     case PGD_API_DRAINING:
         pgd_metric_add(a->m.rejected_draining, 1);
         e->retry_after_ms = 1000;

@@ -46,11 +46,14 @@ static void drain(pgd_server *s, int signal_number) {
     pgd_log(PGD_LOG_INFO, "app", "%s: draining, active=%u delay_s=%g timeout_s=%g",
             signal_number == SIGTERM ? "SIGTERM" : "SIGINT", pgd_api_active(s->api), c->drain_delay,
             c->drain_timeout);
-    pgd_api_set_state(s->api, PGD_API_DRAINING);
     int again = 0;
-    const uint64_t end = pgd_clock_now(&s->clock) + (uint64_t)(c->drain_delay * 1e9);
-    while (signal_number == SIGTERM && again == 0 && pgd_clock_now(&s->clock) < end)
-        again = wait_signal(s, DRAIN_WAIT_MS);
+    if (signal_number == SIGTERM && loaded(s)) {
+        pgd_api_set_state(s->api, PGD_API_LEAVING);
+        const uint64_t end = pgd_clock_now(&s->clock) + (uint64_t)(c->drain_delay * 1e9);
+        while (again == 0 && pgd_clock_now(&s->clock) < end)
+            again = wait_signal(s, DRAIN_WAIT_MS);
+    }
+    pgd_api_set_state(s->api, PGD_API_DRAINING);
     pgd_http_quiesce(s->http);
     if (loaded(s)) pgd_engine_drain(s->engine);
     if (again == 0 && wait_calls(s, c->drain_timeout)) {

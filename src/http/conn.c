@@ -246,7 +246,8 @@ static void reset_request(pgd_conn *c, const pgd_http_head *h) {
     c->framing = h->framing;
     c->body_left = h->content_length;
     c->chunked = (pgd_chunked){0};
-    c->keep_alive = h->keep_alive && !c->loop->quiesced;
+    const bool leaving = pgd_api_get_state(c->loop->http->api) == PGD_API_LEAVING;
+    c->keep_alive = h->keep_alive && !c->loop->quiesced && !leaving;
     c->http10 = h->minor == 0;
     c->is_head = pgd_sv_eq(h->method, PGD_SV("HEAD"));
     c->head_sent = c->chunked_out = c->response_done = c->had_call = false;
@@ -330,8 +331,9 @@ static void on_head(pgd_conn *c, const pgd_http_head *h, size_t head_bytes) {
         begin_call(c);
         return;
     }
-    const bool not_ready = pgd_api_get_state(c->loop->http->api) != PGD_API_READY;
-    if (not_ready && (c->row->flags & PGD_ROUTE_MODEL_USE)) { /* refused without reading the body */
+    const pgd_api_state state = pgd_api_get_state(c->loop->http->api);
+    const bool refusing = state != PGD_API_READY && state != PGD_API_LEAVING;
+    if (refusing && (c->row->flags & PGD_ROUTE_MODEL_USE)) { /* refused without reading the body */
         c->keep_alive = false;
         begin_call(c);
         return;

@@ -76,6 +76,7 @@ static void probes_follow_the_state(void **state) {
         pgd_api_state state;
         int live, ready, startup;
     } rows[] = {{PGD_API_READY, 200, 200, 200},
+                {PGD_API_LEAVING, 200, 503, 200},
                 {PGD_API_DRAINING, 200, 503, 200},
                 {PGD_API_DEAD, 503, 503, 503}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
