@@ -19,6 +19,7 @@ typedef enum pgd_bench_type {
     PGD_BENCH_GROUP,  /* no flag but a title in the help text */
     PGD_BENCH_STRING, /* const char *, borrowed from the arguments; NULL without a default */
     PGD_BENCH_COUNT,  /* uint64_t within min..max */
+    PGD_BENCH_BYTES,  /* the same with an optional suffix K, M or G (powers of 1024) */
     PGD_BENCH_NUMBER, /* double within min..max */
     PGD_BENCH_SWITCH, /* bool, takes no value */
     PGD_BENCH_CHOICE, /* const char *, one of `arg`, separated by '|' */

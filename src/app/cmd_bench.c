@@ -37,7 +37,7 @@
             "N", "Token budget of a step."),                                                       \
         ROW(COUNT, "block-size", FLAG(block_size), "0", 0, 256, "N",                               \
             "Tokens of a KV block. 0: the device's default."),                                     \
-        ROW(COUNT, "kv-cache-memory-bytes", FLAG(kv_cache_memory_bytes), "0", 0, 9e15, "BYTES",    \
+        ROW(BYTES, "kv-cache-memory-bytes", FLAG(kv_cache_memory_bytes), "0", 0, 9e15, "BYTES",    \
             "Memory for KV blocks. 0: the device's default."),                                     \
         ROW(COUNT, "steps-in-flight", FLAG(steps_in_flight), "2", 1, 3, "N",                       \
             "Steps planned ahead of their results."),                                              \

@@ -37,6 +37,19 @@ static bool parse_range(pgd_sv v, pgd_bench_range *out) {
            out->lo <= out->hi;
 }
 
+static bool parse_bytes(pgd_sv v, uint64_t *out) {
+    uint64_t n = 0;
+    unsigned shift = 0;
+    if (v.n > 0) {
+        const char last = v.p[v.n - 1];
+        shift = last == 'K' ? 10 : last == 'M' ? 20 : last == 'G' ? 30 : 0;
+    }
+    if (shift > 0) v.n--;
+    if (!pgd_parse_u64(v, &n) || n > UINT64_MAX >> shift) return false;
+    *out = n << shift;
+    return true;
+}
+
 static pgd_status set_value(const pgd_bench_flag *f, const char *v, void *out, pgd_error *err) {
     void *at = (char *)out + f->offset;
     const pgd_sv text = pgd_sv_c(v);
@@ -49,10 +62,13 @@ static pgd_status set_value(const pgd_bench_flag *f, const char *v, void *out, p
             return pgd_fail(err, PGD_E_INVALID, "--%s: '%s' is none of %s", f->name, v, f->arg);
         *(const char **)at = v;
         return PGD_OK;
-    case PGD_BENCH_COUNT: {
+    case PGD_BENCH_COUNT:
+    case PGD_BENCH_BYTES: {
         uint64_t n = 0;
-        if (!pgd_parse_u64(text, &n))
-            return pgd_fail(err, PGD_E_INVALID, "--%s: '%s' is not a whole number", f->name, v);
+        const bool bytes = f->type == PGD_BENCH_BYTES;
+        if (!(bytes ? parse_bytes(text, &n) : pgd_parse_u64(text, &n)))
+            return pgd_fail(err, PGD_E_INVALID, "--%s: '%s' is not %s", f->name, v,
+                            bytes ? "a number of bytes such as 512M or 4G" : "a whole number");
         if ((double)n < f->min || (double)n > f->max) return fail_range(f, v, err);
         *(uint64_t *)at = n;
         return PGD_OK;

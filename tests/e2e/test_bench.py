@@ -330,7 +330,7 @@ class InProcess(unittest.TestCase):
         code, out, err, r = bench(
             "latency", MODEL, "--device", "cpu", "--batch-size", "3", "--input-len", "20",
             "--output-len", "5", "--iterations", "4", "--warmup", "1",
-            "--kv-cache-memory-bytes", "67108864",
+            "--kv-cache-memory-bytes", "64M",
         )
         self.assertEqual(code, 0, out + err)
         self.assertEqual(r["result"]["e2e_ms"]["n"], 4)
@@ -344,7 +344,7 @@ class InProcess(unittest.TestCase):
         code, out, err, r = bench(
             "throughput", MODEL, "--load-format", "dummy", "--device", "cpu", "--num-requests",
             "9", "--input-len", "5:20", "--output-len", "6", "--max-num-seqs", "4",
-            "--kv-cache-memory-bytes", "67108864",
+            "--kv-cache-memory-bytes", "64M",
         )
         self.assertEqual(code, 0, out + err)
         self.assertEqual(r["result"]["requests"], 9)

@@ -76,6 +76,36 @@ static void a_bad_flag_is_named_with_what_it_takes(void **state) {
     }
 }
 
+static void bytes_take_a_suffix(void **state) {
+    (void)state;
+    const pgd_bench_flag row = {
+        .name = "b", .type = PGD_BENCH_BYTES, .min = 0, .max = 1e15, .arg = "BYTES", .help = "h"};
+    const struct {
+        const char *text;
+        uint64_t want; /* UINT64_MAX: refused */
+    } cases[] = {
+        {"0", 0},
+        {"7", 7},
+        {"2K", 2048},
+        {"3M", 3u << 20},
+        {"4G", 4ull << 30},
+        {"G", UINT64_MAX},
+        {"", UINT64_MAX},
+        {"4GG", UINT64_MAX},
+        {"4g", UINT64_MAX},
+        {"1.5G", UINT64_MAX},
+        {"18446744073709551615G", UINT64_MAX},
+        {"1000001G", UINT64_MAX},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint64_t got = 1;
+        const char *args[] = {"--b", cases[i].text};
+        const bool ok = pgd_bench_parse_flags(&row, 1, 2, args, &got, NULL) == PGD_OK;
+        assert_int_equal(ok, cases[i].want != UINT64_MAX);
+        if (ok) assert_int_equal(got, cases[i].want);
+    }
+}
+
 static void flags_that_contradict_each_other_are_refused(void **state) {
     (void)state;
     bench_options o;
@@ -108,6 +138,7 @@ int main(void) {
         cmocka_unit_test(defaults_come_before_arguments),
         cmocka_unit_test(values_follow_or_are_joined_by_an_equals_sign),
         cmocka_unit_test(a_bad_flag_is_named_with_what_it_takes),
+        cmocka_unit_test(bytes_take_a_suffix),
         cmocka_unit_test(flags_that_contradict_each_other_are_refused),
         cmocka_unit_test(help_names_every_flag),
     };
