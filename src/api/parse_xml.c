@@ -112,7 +112,7 @@ static void put_string_byte(api_parser *p, char c) {
 
 static void put_typed(api_parser *p) {
     const pgd_sv raw = pgd_buf_sv(&p->args), v = trimmed(raw);
-    if (p->xml.kind == PARAM_STRING_OR_NULL && !pgd_sv_eq(v, PGD_SV("null")))
+    if (!v.n || (p->xml.kind == PARAM_STRING_OR_NULL && !pgd_sv_eq(v, PGD_SV("null"))))
         put_quoted(p, raw);
     else if (pgd_sv_eq(v, PGD_SV("True")))
         parse_args(p, "true", 4);
