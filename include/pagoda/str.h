@@ -44,6 +44,9 @@ void pgd_buf_putsv(pgd_buf *b, pgd_sv s);
 void pgd_buf_putf(pgd_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void pgd_buf_put_u64(pgd_buf *b, uint64_t v);
 void pgd_buf_put_i64(pgd_buf *b, int64_t v);
+/* The words of text (separated by blanks) in lines of at most `width` bytes, each after `indent`
+ * blanks and ended by a line feed; a longer word has a line of its own. */
+void pgd_buf_put_wrapped(pgd_buf *b, const char *text, size_t indent, size_t width);
 /* Remove the first n bytes. */
 void pgd_buf_drop_front(pgd_buf *b, size_t n);
 pgd_sv pgd_buf_sv(const pgd_buf *b);

@@ -6,29 +6,6 @@
 
 enum { HELP_WIDTH = 92, HELP_INDENT = 10 };
 
-/* Words of text, wrapped and indented. */
-static void put_wrapped(pgd_buf *out, const char *text, size_t indent) {
-    size_t col = 0;
-    while (*text != '\0') {
-        const size_t word = strcspn(text, " ");
-        if (col > 0 && col + 1 + word > HELP_WIDTH - indent) {
-            pgd_buf_putc(out, '\n');
-            col = 0;
-        }
-        if (col == 0)
-            for (size_t i = 0; i < indent; i++)
-                pgd_buf_putc(out, ' ');
-        else
-            pgd_buf_putc(out, ' '), col++;
-        pgd_buf_put(out, text, word);
-        col += word;
-        text += word;
-        while (*text == ' ')
-            text++;
-    }
-    pgd_buf_putc(out, '\n');
-}
-
 static bool shows_default(const pgd_config_row *row) {
     return row->def != NULL && !(row->type == PGD_CONFIG_BOOL && strcmp(row->def, "false") == 0);
 }
@@ -53,7 +30,7 @@ void pgd_config_help(pgd_buf *out) {
                          row->arg != NULL ? " " : "", row->arg != NULL ? row->arg : "");
             if (shows_default(row)) pgd_buf_putf(out, "  (default: %s)", row->def);
             pgd_buf_putc(out, '\n');
-            put_wrapped(out, row->help, HELP_INDENT);
+            pgd_buf_put_wrapped(out, row->help, HELP_INDENT, HELP_WIDTH);
         }
     }
 }

@@ -138,6 +138,30 @@ void pgd_buf_put_i64(pgd_buf *b, int64_t v) {
     pgd_buf_put(b, digits + at, sizeof digits - at);
 }
 
+void pgd_buf_put_wrapped(pgd_buf *b, const char *text, size_t indent, size_t width) {
+    size_t col = 0;
+    while (*text != '\0') {
+        const size_t word = strcspn(text, " ");
+        if (col > 0 && col + 1 + word > width) {
+            pgd_buf_putc(b, '\n');
+            col = 0;
+        }
+        if (col == 0) {
+            pgd_buf_putf(b, "%*s", (int)indent, "");
+            col = indent;
+        } else {
+            pgd_buf_putc(b, ' ');
+            col++;
+        }
+        pgd_buf_put(b, text, word);
+        col += word;
+        text += word;
+        while (*text == ' ')
+            text++;
+    }
+    pgd_buf_putc(b, '\n');
+}
+
 void pgd_buf_drop_front(pgd_buf *b, size_t n) {
     if (n == 0) return;
     PGD_ASSERT(n <= b->n);

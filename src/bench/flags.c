@@ -136,28 +136,6 @@ pgd_status pgd_bench_parse_flags(const pgd_bench_flag *rows, size_t n_rows, int 
     return PGD_OK;
 }
 
-/* Words of text, wrapped and indented. */
-static void put_wrapped(pgd_buf *out, const char *text) {
-    size_t col = 0;
-    while (*text != '\0') {
-        const size_t word = strcspn(text, " ");
-        if (col > 0 && col + 1 + word > HELP_WIDTH - HELP_INDENT) {
-            pgd_buf_putc(out, '\n');
-            col = 0;
-        }
-        if (col == 0)
-            pgd_buf_putf(out, "%*s", HELP_INDENT, "");
-        else
-            pgd_buf_putc(out, ' '), col++;
-        pgd_buf_put(out, text, word);
-        col += word;
-        text += word;
-        while (*text == ' ')
-            text++;
-    }
-    pgd_buf_putc(out, '\n');
-}
-
 void pgd_bench_flags_help(const char *head, const pgd_bench_flag *rows, size_t n_rows,
                           pgd_buf *out) {
     pgd_buf_puts(out, head);
@@ -171,6 +149,6 @@ void pgd_bench_flags_help(const char *head, const pgd_bench_flag *rows, size_t n
                      f->arg != NULL ? f->arg : "");
         if (f->def != NULL) pgd_buf_putf(out, "  (default: %s)", f->def);
         pgd_buf_putc(out, '\n');
-        put_wrapped(out, f->help);
+        pgd_buf_put_wrapped(out, f->help, HELP_INDENT, HELP_WIDTH);
     }
 }

@@ -169,6 +169,14 @@ static void decimals_follow_their_grammar_and_stay_finite(void **state) {
     assert_true(v == 1.25);
 }
 
+static void wrapped_text_keeps_its_words_and_its_width(void **state) {
+    (void)state;
+    pgd_buf b = {0};
+    pgd_buf_put_wrapped(&b, "one two  three extraordinarily four", 2, 11);
+    assert_string_equal(b.p, "  one two\n  three\n  extraordinarily\n  four\n");
+    pgd_buf_fini(&b);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(views_compare_by_bytes),
@@ -178,6 +186,7 @@ int main(void) {
         cmocka_unit_test(a_failed_append_is_remembered_and_changes_nothing),
         cmocka_unit_test(integers_parse_whole_or_not_at_all),
         cmocka_unit_test(decimals_follow_their_grammar_and_stay_finite),
+        cmocka_unit_test(wrapped_text_keeps_its_words_and_its_width),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
