@@ -272,8 +272,8 @@ static void think_byte(api_parser *p, char c) {
 static void mode_byte(api_parser *p, char c);
 
 static void body_done(api_parser *p) {
+    pgd_buf_clear(&p->held); /* an end marker: accounted for with the end of the call */
     if (p->begun) parse_end_call(p);
-    pgd_buf_clear(&p->held);
     pgd_buf_clear(&p->space);
     p->mode = MODE_TEXT;
 }

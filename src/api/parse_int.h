@@ -26,7 +26,7 @@ typedef enum body_kind {
     BODY_CALL,   /* {"name", "arguments"}, an array of those, or <function=…> */
     BODY_NAMED,  /* name, separator, arguments */
     BODY_PYTHON, /* [f(a=1), g()] */
-    BODY_XML,    /* =NAME><parameter=K>… : the marker was <function */
+    BODY_XML,    /* name, then tagged parameters: an xml_form */
 } body_kind;
 
 typedef enum marker_use {
@@ -34,6 +34,16 @@ typedef enum marker_use {
     MARK_DROP,      /* structure around calls: vanishes */
     MARK_DROP_AFTER /* vanishes behind a call only */
 } marker_use;
+
+/* A form of BODY_XML: what stands between the parts, see parse_xml.c. */
+typedef struct xml_form {
+    const char *name_end, *head_end; /* head_end: text up to it is skipped; NULL: none */
+    const char *param, *key_end;
+    const char *value_begin; /* what precedes it may say type="string"; NULL: none */
+    const char *value_end[2];
+    const char *close[2];
+    bool trim; /* a newline at both ends of a value belongs to the form */
+} xml_form;
 
 typedef struct marker {
     const char *text;
@@ -47,6 +57,7 @@ struct api_tool_format {
     char bare;            /* a call may begin without a marker, with this byte, at the start */
     uint8_t bare_body;    /* body_kind */
     char between;         /* stands between calls (llama: ';') */
+    const xml_form *xml;  /* BODY_XML */
     const char *sep[2];   /* BODY_NAMED: between name and arguments */
     const char *close[3]; /* ends a malformed call's arguments */
     uint8_t id_digits;
@@ -57,7 +68,7 @@ struct api_tool_format {
 struct api_think_format {
     const char *name;
     const char *open, *close;
-    const char *drop[5]; /* structure around the answer's text (cohere) */
+    const char *drop[6]; /* structure around the answer's text (cohere) */
     bool harmony;
 };
 

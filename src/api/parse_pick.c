@@ -28,6 +28,17 @@
 #define DS_SEP "<\xEF\xBD\x9Ctool\xE2\x96\x81sep\xEF\xBD\x9C>"
 
 /* clang-format off */
+static const xml_form qwen_xml = {
+    .name_end = ">", .param = "<parameter=", .key_end = ">",
+    .value_end = {"</parameter>", "\n</parameter>"}, .close = {"</function>", "</tool_call>"},
+    .trim = true};
+static const xml_form glm_xml = {
+    .name_end = "\n", .param = "<arg_key>", .key_end = "</arg_key>", .value_begin = "<arg_value>",
+    .value_end = {"</arg_value>"}, .close = {"</tool_call>"}};
+static const xml_form k3_xml = {
+    .name_end = "\"", .head_end = "<|sep|>", .param = "<|open|>argument key=\"", .key_end = "\"",
+    .value_begin = "<|sep|>", .value_end = {"<|close|>argument<|sep|>"},
+    .close = {"<|close|>call<|sep|>"}};
 static const api_tool_format tool_formats[] = {
     {.name = "harmony", .probe = {"<|channel|>"}, .harmony = true},
     {.name = "deepseek", .probe = {DS_CALL_BEGIN},
@@ -49,16 +60,25 @@ static const api_tool_format tool_formats[] = {
      .markers = {{"<|START_ACTION|>", MARK_OPEN, BODY_CALL}, {"<|END_ACTION|>", MARK_DROP_AFTER, 0},
                  {"Action:\n```json\n", MARK_OPEN, BODY_CALL}, {"```", MARK_DROP_AFTER, 0}},
      .close = {"<|END_ACTION|>"}, .own_ids = true},
+    {.name = "glm", .probe = {"<arg_key>"},
+     .markers = {{"<tool_call>", MARK_OPEN, BODY_XML}}, .xml = &glm_xml,
+     .close = {"</tool_call>"}},
+    {.name = "kimi_k3", .probe = {"<|open|>call tool="},
+     .markers = {{"<|open|>call tool=\"", MARK_OPEN, BODY_XML},
+                 {"<|open|>tools<|sep|>", MARK_DROP, 0}, {"<|close|>tools<|sep|>", MARK_DROP, 0}},
+     .xml = &k3_xml, .close = {"<|close|>call<|sep|>"}},
     {.name = "hermes", .probe = {"<tool_call>", "<function="},
      .markers = {{"<tool_call>", MARK_OPEN, BODY_CALL}, {"</tool_call>", MARK_DROP_AFTER, 0},
                  {"<function=", MARK_OPEN, BODY_XML}},
-     .close = {"</tool_call>"}},
+     .xml = &qwen_xml, .close = {"</tool_call>"}},
     {.name = "granite", .probe = {"<|tool_call|>"},
      .markers = {{"<|tool_call|>", MARK_OPEN, BODY_CALL}}},
     {.name = "gigachat", .probe = {"<|function_call|>"},
      .markers = {{"<|function_call|>", MARK_OPEN, BODY_CALL}}},
-    {.name = "pythonic", .probe = {"[func_name1(", "<|python_start|>"},
-     .markers = {{"<|python_start|>", MARK_OPEN, BODY_PYTHON},
+    {.name = "pythonic", .probe = {"[func_name1(", "<|python_start|>", "<|tool_call_start|>["},
+     .markers = {{"<|tool_call_start|>", MARK_OPEN, BODY_PYTHON},
+                 {"<|tool_call_end|>", MARK_DROP_AFTER, 0},
+                 {"<|python_start|>", MARK_OPEN, BODY_PYTHON},
                  {"<|python_end|>", MARK_DROP_AFTER, 0},
                  {"<|python_tag|>", MARK_OPEN, BODY_PYTHON}},
      .bare = '[', .bare_body = BODY_PYTHON},
@@ -70,6 +90,8 @@ static const api_think_format think_formats[] = {
     {.name = "harmony", .open = "<|channel|>", .close = "<|end|>", .harmony = true},
     {.name = "cohere", .open = "<|START_THINKING|>", .close = "<|END_THINKING|>",
      .drop = {"<|START_RESPONSE|>", "<|END_RESPONSE|>", "<|START_TEXT|>", "<|END_TEXT|>"}},
+    {.name = "kimi_k3", .open = "<|open|>think<|sep|>", .close = "<|close|>think<|sep|>",
+     .drop = {"<|open|>response<|sep|>", "<|close|>response<|sep|>", "<|close|>message<|sep|>"}},
     {.name = "seed", .open = "<seed:think>", .close = "</seed:think>"},
     {.name = "mistral", .open = "[THINK]", .close = "[/THINK]"},
     {.name = "think", .open = "<think>", .close = "</think>"},
@@ -96,7 +118,8 @@ uint32_t api_tool_id_digits(const api_tool_format *f) {
 
 static const char probe_messages[] =
     "{\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"probe_tool\",\"description\":"
-    "\"d\",\"parameters\":{\"type\":\"object\",\"properties\":{\"x\":{\"type\":\"string\"}}}}}],"
+    "\"d\",\"parameters\":{\"type\":\"object\",\"properties\":{\"x\":{\"type\":\"string\","
+    "\"description\":\"e\"}}}}}],"
     "\"kwargs\":{\"enable_thinking\":true,\"thinking\":true},"
     "\"talks\":[[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"\","
     "\"reasoning_content\":\"b\",\"tool_calls\":[{\"id\":\"abcdefghi\",\"type\":\"function\","

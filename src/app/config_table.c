@@ -47,11 +47,11 @@ static const pgd_config_row model_rows[] = {
                "Jinja chat template to use instead of the model's."),
     ROW_CHOICE("tool-call-parser", tool_call_parser, "auto",
                "auto|none|hermes|llama3_json|pythonic|mistral|deepseek|harmony|kimi_k2|cohere|"
-               "granite|gigachat",
+               "granite|gigachat|glm|kimi_k3",
                "Form in which the model writes tool calls. auto: by what its chat template writes; "
                "none: calls stay text."),
     ROW_CHOICE("reasoning-parser", reasoning_parser, "auto",
-               "auto|none|think|mistral|cohere|seed|harmony",
+               "auto|none|think|mistral|cohere|seed|harmony|kimi_k3",
                "Form of the model's reasoning blocks, which answers carry apart from the text. "
                "auto: by the chat template; none: they stay text."),
     ROW_STRING("generation-config", generation_config, "auto", "auto|vllm",

@@ -15,10 +15,11 @@ static void check(int ok) {
     if (!ok) abort();
 }
 
-static const char *const tool_names[] = {"none",    "hermes",   "llama3_json", "pythonic",
-                                         "mistral", "deepseek", "harmony",     "kimi_k2",
-                                         "cohere",  "granite",  "gigachat"};
-static const char *const think_names[] = {"none", "think", "mistral", "cohere", "seed", "harmony"};
+static const char *const tool_names[] = {
+    "none",    "hermes", "llama3_json", "pythonic", "mistral", "deepseek", "harmony",
+    "kimi_k2", "cohere", "granite",     "gigachat", "glm",     "kimi_k3"};
+static const char *const think_names[] = {"none", "think",   "mistral", "cohere",
+                                          "seed", "harmony", "kimi_k3"};
 static const char declared[] =
     "[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{\"type\":\"object\","
     "\"properties\":{\"s\":{\"type\":\"string\"},\"n\":{\"type\":[\"string\",\"null\"]},"
@@ -83,7 +84,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     };
     const size_t n_tools = sizeof tool_names / sizeof tool_names[0];
     const char *const tools = tool_names[data[0] % n_tools];
-    const char *const think = think_names[data[0] / n_tools % 6];
+    const char *const think =
+        think_names[data[0] / n_tools % (sizeof think_names / sizeof think_names[0])];
     check(api_formats_pick(NULL, tools, think, &opt.formats, NULL) == PGD_OK);
     pgd_json_doc *doc = NULL;
     pgd_arena *arena = NULL;

@@ -22,19 +22,13 @@ typedef struct family {
 } family;
 
 static const family families[] = {
-    {"Qwen3.5", "hermes", "think", true},
-    {"QwQ", "hermes", "think", true},
-    {"Qwen3-Coder", "hermes", "none", false},
-    {"Qwen2.5", "hermes", "none", false},
-    {"MiMo", "hermes", "none", false},
-    {"R1-Distill", "deepseek", "think", true},
-    {"DeepSeek-V3.1", "deepseek", "think", false},
-    {"gpt-oss", "harmony", "harmony", false},
-    {"Llama-3", "llama3_json", "none", false},
-    {"Kimi-K2", "kimi_k2", "think", false},
-    {"r7b", "cohere", "cohere", false},
-    {"Cohere2", "cohere", "cohere", true},
-    {"r-plus", "cohere", "none", false},
+    {"Kimi-K3", "kimi_k3", "kimi_k3", true},   {"Qwen3.5", "hermes", "think", true},
+    {"QwQ", "hermes", "think", true},          {"Qwen3-Coder", "hermes", "none", false},
+    {"Qwen2.5", "hermes", "none", false},      {"MiMo", "hermes", "none", false},
+    {"R1-Distill", "deepseek", "think", true}, {"DeepSeek-V3.1", "deepseek", "think", false},
+    {"gpt-oss", "harmony", "harmony", false},  {"Llama-3", "llama3_json", "none", false},
+    {"Kimi-K2", "kimi_k2", "think", false},    {"r7b", "cohere", "cohere", false},
+    {"Cohere2", "cohere", "cohere", true},     {"r-plus", "cohere", "none", false},
     {"GigaChat", "gigachat", "none", false},
 };
 
@@ -155,7 +149,7 @@ static int check(const pgd_json *row, bool verbose) {
     if (api_parser_create(&opt, &pieces, &p) != PGD_OK) return 0;
     api_parser_feed(p, raw.p, raw.n);
     api_parser_finish(p);
-    const bool ids = pgd_sv_find(template, PGD_SV("Kimi"), 0) != SIZE_MAX;
+    const bool ids = pgd_sv_find(template, PGD_SV("Kimi-K2"), 0) != SIZE_MAX;
     fold(&pieces, ids, &got);
     expected(row, ids, &want);
     const bool ok = same(&got.text, &want.text) && same(&got.reasoning, &want.reasoning) &&
