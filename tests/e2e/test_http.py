@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import tempfile
+import threading
 import time
 import unittest
 
@@ -232,3 +233,47 @@ class Deadlines(ServerTest):
         self.assertIn(status, (408, 504), body)
         self.assertLess(time.monotonic() - begin, 30)
         self.server.wait_metric("vllm:num_requests_running", 0)
+
+
+class TwoLoops(ServerTest):
+    FLAGS = ("--http-threads", "2")
+
+    def test_connections_spread_over_loops_and_all_are_answered(self):
+        statuses = []
+
+        def one(i):
+            body = {**CHAT, "stream": i % 2 == 0, "max_tokens": 8}
+            statuses.append(self.server.request("POST", "/v1/chat/completions", body)[0])
+
+        threads = [threading.Thread(target=one, args=(i,)) for i in range(32)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(statuses, [200] * 32)
+
+
+class KeepAliveComments(ServerTest):
+    """A stream that waits in the queue says so, and its usage and end still come."""
+
+    FLAGS = ("--sse-keep-alive-interval", "1", "--max-num-seqs", "1")
+
+    def test_a_queued_stream_gets_comments(self):
+        with self.server.connect() as first:
+            long = json.dumps({**CHAT, "max_tokens": 3900, "ignore_eos": True, "stream": True}).encode()
+            first.sendall(head("POST /v1/chat/completions HTTP/1.1", "Host: a",
+                               f"Content-Length: {len(long)}") + long)
+            first.recv(1000)
+            body = json.dumps({**CHAT, "stream": True}).encode()
+            with self.server.connect() as second:
+                second.sendall(head("POST /v1/chat/completions HTTP/1.1", "Host: a",
+                                    "Connection: close", f"Content-Length: {len(body)}") + body)
+                seen = b""
+                while b": keep-alive" not in seen and b"data: " not in seen:
+                    seen += second.recv(1000)
+                first.close()  # its sequence ends, the queued one runs
+                while chunk := second.recv(65536):
+                    seen += chunk
+        self.assertIn(b"data: [DONE]", seen)
+        if seen.index(b"data: ") < seen.find(b": keep-alive") or b": keep-alive" not in seen:
+            self.skipTest("the first stream ended before a second had passed")
