@@ -4,6 +4,7 @@
  * Invariants: every raw byte is in exactly one place: delivered, in `space`, in `held`, or (when it
  * is structure) gone; `held` ends at `pos`. A marker is recognised by its text, whether or not it
  * was a token of its own. Thread: the choice's. */
+#include <stdio.h>
 #include <string.h>
 
 #include "pagoda/mem.h"
@@ -94,12 +95,44 @@ bool parse_begin_call(api_parser *p) {
     p->has_args = false;
     p->think_done = p->think_done || p->back == MODE_THINK;
     p->back = MODE_TEXT;
+    parse_args(p, p->args.p, p->args.n);
+    pgd_buf_clear(&p->args);
     return true;
 }
 
 void parse_args(api_parser *p, const char *s, size_t n) {
+    if (!p->begun) {
+        pgd_buf_put(&p->args, s, n);
+        return;
+    }
     parse_emit(p, API_TOOL_ARGS, s, n);
     p->has_args = p->has_args || n;
+}
+
+step parse_json_args(api_parser *p, jscan *scan, char c) {
+    const bool raw_control = (unsigned char)c < 0x20 && jscan_in_string(scan);
+    const step s = jscan_byte(scan, c);
+    if (s == STEP_FAIL) return s;
+    char escaped[8];
+    if (raw_control)
+        parse_args(p, escaped, (size_t)snprintf(escaped, sizeof escaped, "\\u%04x", (unsigned)c));
+    else
+        parse_args(p, &c, 1);
+    return s;
+}
+
+bool parse_white(char c) {
+    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
+}
+
+pgd_sv parse_trimmed(pgd_sv s) {
+    while (s.n && parse_white(s.p[0])) {
+        s.p++;
+        s.n--;
+    }
+    while (s.n && parse_white(s.p[s.n - 1]))
+        s.n--;
+    return s;
 }
 
 void parse_end_call(api_parser *p) {
@@ -111,10 +144,6 @@ void parse_end_call(api_parser *p) {
 }
 
 /* ---- text and reasoning ---- */
-
-static bool is_space(char c) {
-    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
-}
 
 /* First byte of held, which is no marker's: take it off. */
 static char release(api_parser *p) {
@@ -132,7 +161,7 @@ static void put_text(api_parser *p, char c) {
     if (p->skip_newlines && c == '\n') return;
     p->skip_newlines = false;
     const char between = p->f.tools ? p->f.tools->between : '\0';
-    if ((is_space(c) && (!p->started || p->after_call)) || (p->after_call && between == c)) {
+    if ((parse_white(c) && (!p->started || p->after_call)) || (p->after_call && between == c)) {
         pgd_buf_putc(&p->space, c);
         return;
     }

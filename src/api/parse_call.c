@@ -7,7 +7,6 @@
  * looks like a call stays text as long as possible; arguments that came first wait for the name.
  * They stream as the model wrote them, but for raw control characters in strings, which are
  * escaped, and arguments given as a JSON string, whose text is taken. Thread: the choice's. */
-#include <stdio.h>
 #include <string.h>
 
 #include "parse_int.h"
@@ -38,10 +37,6 @@ void call_init(api_parser *p) {
     memset(&p->m.call, 0, sizeof p->m.call);
 }
 
-static bool white(char c) {
-    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
-}
-
 static void open_object(api_parser *p) {
     p->m.call.state = C_KEY_OR_END;
     p->m.call.seen &= SEEN_ANY;
@@ -64,30 +59,13 @@ static uint8_t key_of(const api_parser *p) {
 /* The name is known; the arguments too, or they start now. */
 static step begin(api_parser *p) {
     if (p->begun) return STEP_MORE;
-    if (!parse_begin_call(p)) return STEP_FAIL;
-    parse_args(p, p->args.p, p->args.n);
-    pgd_buf_clear(&p->args);
-    return STEP_MORE;
-}
-
-static void take_args(api_parser *p, const char *s, size_t n) {
-    if (p->begun)
-        parse_args(p, s, n);
-    else
-        pgd_buf_put(&p->args, s, n);
+    return parse_begin_call(p) ? STEP_MORE : STEP_FAIL;
 }
 
 static step args_byte(api_parser *p, char c) {
     call_machine *const m = &p->m.call;
-    const bool raw_control = (unsigned char)c < 0x20 && jscan_in_string(&m->scan);
-    const step s = jscan_byte(&m->scan, c);
-    if (s == STEP_FAIL) return s;
-    char escaped[8];
-    if (raw_control)
-        take_args(p, escaped, (size_t)snprintf(escaped, sizeof escaped, "\\u%04x", (unsigned)c));
-    else
-        take_args(p, &c, 1);
-    if (s == STEP_MORE) return s;
+    const step s = parse_json_args(p, &m->scan, c);
+    if (s != STEP_DONE) return s;
     m->seen |= SEEN_ARGS;
     m->state = C_AFTER_VALUE;
     return STEP_MORE;
@@ -98,7 +76,7 @@ static step args_string_byte(api_parser *p, char c) {
     pgd_buf_clear(&p->word);
     const step s = unescape_byte(&m->str, c, '"', &p->word);
     if (s == STEP_FAIL) return s;
-    take_args(p, p->word.p, p->word.n);
+    parse_args(p, p->word.p, p->word.n);
     if (s == STEP_MORE) return s;
     m->seen |= SEEN_ARGS;
     m->state = C_AFTER_VALUE;
@@ -168,7 +146,7 @@ static step skip_byte(api_parser *p, char c) {
     const step s = jscan_byte(&p->m.call.scan, c);
     if (s == STEP_MORE || s == STEP_FAIL) return s;
     p->m.call.state = C_AFTER_VALUE;
-    return s == STEP_DONE ? STEP_MORE : white(c) ? STEP_MORE : frame_byte(p, c);
+    return s == STEP_DONE ? STEP_MORE : parse_white(c) ? STEP_MORE : frame_byte(p, c);
 }
 
 static step key_byte(api_parser *p, char c) {
@@ -245,7 +223,7 @@ static step frame_byte(api_parser *p, char c) {
 static step inner_byte(api_parser *p, char c) {
     switch (p->m.call.state) {
     case C_START:
-        return white(c) ? STEP_MORE : start_byte(p, c);
+        return parse_white(c) ? STEP_MORE : start_byte(p, c);
     case C_XML_START:
         return xml_start_byte(p, c);
     case C_XML:
@@ -263,7 +241,7 @@ static step inner_byte(api_parser *p, char c) {
     case C_SKIP:
         return skip_byte(p, c);
     default:
-        return white(c) ? STEP_MORE : frame_byte(p, c);
+        return parse_white(c) ? STEP_MORE : frame_byte(p, c);
     }
 }
 

@@ -54,12 +54,12 @@ struct api_tool_format {
     const char *name;
     const char *probe[4]; /* any of these in what the template writes means this format */
     marker markers[API_MAX_MARKERS];
-    char bare;            /* a call may begin without a marker, with this byte, at the start */
-    uint8_t bare_body;    /* body_kind */
-    char between;         /* stands between calls (llama: ';') */
     const xml_form *xml;  /* BODY_XML */
     const char *sep[2];   /* BODY_NAMED: between name and arguments */
     const char *close[3]; /* ends a malformed call's arguments */
+    char bare;            /* a call may begin without a marker, with this byte, at the start */
+    char between;         /* stands between calls (llama: ';') */
+    uint8_t bare_body;    /* body_kind */
     uint8_t id_digits;
     bool own_ids; /* the model's call ids are part of the form and go to the client */
     bool harmony;
@@ -172,7 +172,12 @@ struct api_parser {
 void parse_emit(api_parser *p, api_piece_kind kind, const char *s, size_t n);
 /* The candidate is a call: its name is known. False: the name cannot be, it is no call. */
 bool parse_begin_call(api_parser *p);
+/* More of the arguments; before the call has begun they wait in p->args. */
 void parse_args(api_parser *p, const char *s, size_t n);
+/* A byte of arguments in JSON: checked and handed on, control characters in strings escaped. */
+step parse_json_args(api_parser *p, jscan *scan, char c);
+bool parse_white(char c);
+pgd_sv parse_trimmed(pgd_sv s);
 /* The call is complete; {} where no arguments came. */
 void parse_end_call(api_parser *p);
 /* How the text in b stands to the list of n markers: index of the one it equals, -1 when it begins

@@ -40,10 +40,6 @@ bool jscan_in_string(const jscan *s) {
     return s->state == J_STR || s->state == J_KEY;
 }
 
-static bool white(char c) {
-    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
-}
-
 static bool digit(char c) {
     return c >= '0' && c <= '9';
 }
@@ -75,7 +71,7 @@ static step pop(jscan *s, char c) {
 }
 
 static step value_byte(jscan *s, char c) {
-    if (white(c)) return STEP_MORE;
+    if (parse_white(c)) return STEP_MORE;
     if (c == '{' || c == '[') return push(s, c == '{');
     s->at = 1;
     switch (c) {
@@ -103,7 +99,7 @@ static step value_byte(jscan *s, char c) {
 }
 
 static step after_byte(jscan *s, char c) {
-    if (white(c)) return STEP_MORE;
+    if (parse_white(c)) return STEP_MORE;
     if (c == '}' || c == ']') return pop(s, c);
     if (c != ',') return STEP_FAIL;
     s->state = in_object(s) ? J_OBJECT_KEY : J_VALUE;
@@ -183,7 +179,7 @@ step jscan_byte(jscan *s, char c) {
         return literal_byte(s, c);
     case J_ARRAY_FIRST:
         if (c == ']') return pop(s, c);
-        if (!white(c)) s->state = J_VALUE;
+        if (!parse_white(c)) s->state = J_VALUE;
         return value_byte(s, c);
     case J_OBJECT_FIRST:
         if (c == '}') return pop(s, c);
@@ -192,13 +188,13 @@ step jscan_byte(jscan *s, char c) {
         break;
     case J_COLON:
         if (c == ':') s->state = J_VALUE;
-        return c == ':' || white(c) ? STEP_MORE : STEP_FAIL;
+        return c == ':' || parse_white(c) ? STEP_MORE : STEP_FAIL;
     case J_AFTER:
         return after_byte(s, c);
     default:
         return s->state >= J_NEG && s->state <= J_EXP ? number_byte(s, c) : string_byte(s, c);
     }
-    if (white(c)) return STEP_MORE; /* where a key is due */
+    if (parse_white(c)) return STEP_MORE; /* where a key is due */
     if (c != '"') return STEP_FAIL;
     s->state = J_KEY;
     return STEP_MORE;

@@ -8,7 +8,6 @@
  *
  * The marker in front is the frame's, what follows the arguments too. The call begins at the
  * arguments' brace; before it everything may still be text. Thread: the choice's. */
-#include <stdio.h>
 #include <string.h>
 
 #include "parse_int.h"
@@ -18,20 +17,6 @@ enum { MAX_HEAD = API_MAX_NAME + API_MAX_CALL_ID + 64 };
 
 void named_init(api_parser *p) {
     memset(&p->m.named, 0, sizeof p->m.named);
-}
-
-static bool white(char c) {
-    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
-}
-
-static pgd_sv trimmed(pgd_sv s) {
-    while (s.n && white(s.p[0])) {
-        s.p++;
-        s.n--;
-    }
-    while (s.n && white(s.p[s.n - 1]))
-        s.n--;
-    return s;
 }
 
 static bool set(char *to, size_t *n, size_t max, pgd_sv s) {
@@ -54,13 +39,13 @@ static pgd_sv split_indexed(api_parser *p, pgd_sv head) {
 }
 
 static step take_name(api_parser *p, size_t sep_len) {
-    pgd_sv head = trimmed((pgd_sv){p->word.p, p->word.n - sep_len});
+    pgd_sv head = parse_trimmed((pgd_sv){p->word.p, p->word.n - sep_len});
     const pgd_sv id_mark = PGD_SV("[CALL_ID]");
     const size_t at = pgd_sv_find(head, id_mark, 0);
     if (at != SIZE_MAX) {
         const pgd_sv id = {head.p + at + id_mark.n, head.n - at - id_mark.n};
-        if (!set(p->id, &p->id_len, API_MAX_CALL_ID, trimmed(id))) return STEP_FAIL;
-        head = trimmed((pgd_sv){head.p, at});
+        if (!set(p->id, &p->id_len, API_MAX_CALL_ID, parse_trimmed(id))) return STEP_FAIL;
+        head = parse_trimmed((pgd_sv){head.p, at});
     }
     if (!p->id_len) head = split_indexed(p, head);
     if (!set(p->name, &p->name_len, API_MAX_NAME, head)) return STEP_FAIL;
@@ -73,7 +58,7 @@ static step open_args(api_parser *p, char c) {
     if (c != '{' || !parse_begin_call(p)) return STEP_FAIL;
     p->m.named.state = N_ARGS;
     jscan_init(&p->m.named.scan);
-    return named_byte(p, c);
+    return parse_json_args(p, &p->m.named.scan, c);
 }
 
 static step name_byte(api_parser *p, char c) {
@@ -96,14 +81,15 @@ static step second_name_byte(api_parser *p, char c) {
         pgd_buf_putc(&p->word, c);
         return p->word.n > API_MAX_NAME ? STEP_FAIL : STEP_MORE;
     }
-    if (!set(p->name, &p->name_len, API_MAX_NAME, trimmed(pgd_buf_sv(&p->word)))) return STEP_FAIL;
+    if (!set(p->name, &p->name_len, API_MAX_NAME, parse_trimmed(pgd_buf_sv(&p->word))))
+        return STEP_FAIL;
     pgd_buf_clear(&p->word);
     p->m.named.state = N_ARGS_START;
     return STEP_MORE;
 }
 
 static step args_start_byte(api_parser *p, char c) {
-    if (white(c)) return STEP_MORE;
+    if (parse_white(c)) return STEP_MORE;
     if (c != '`') return open_args(p, c);
     p->m.named.state = N_FENCE;
     pgd_buf_clear(&p->word);
@@ -119,23 +105,10 @@ static step fence_byte(api_parser *p, char c) {
     return r == -2 ? STEP_FAIL : STEP_MORE;
 }
 
-static step args_byte(api_parser *p, char c) {
-    jscan *const scan = &p->m.named.scan;
-    const bool raw_control = (unsigned char)c < 0x20 && jscan_in_string(scan);
-    const step s = jscan_byte(scan, c);
-    if (s == STEP_FAIL) return s;
-    char escaped[8];
-    if (raw_control)
-        parse_args(p, escaped, (size_t)snprintf(escaped, sizeof escaped, "\\u%04x", (unsigned)c));
-    else
-        parse_args(p, &c, 1);
-    return s;
-}
-
 step named_byte(api_parser *p, char c) {
     switch (p->m.named.state) {
     case N_START:
-        if (white(c)) return STEP_MORE;
+        if (parse_white(c)) return STEP_MORE;
         if (c == '[' || c == '{') { /* the older form */
             p->body = BODY_CALL;
             call_init(p);
@@ -152,6 +125,6 @@ step named_byte(api_parser *p, char c) {
     case N_FENCE:
         return fence_byte(p, c);
     default:
-        return args_byte(p, c);
+        return parse_json_args(p, &p->m.named.scan, c);
     }
 }

@@ -26,10 +26,6 @@ void python_init(api_parser *p) {
     memset(&p->m.python, 0, sizeof p->m.python);
 }
 
-static bool white(char c) {
-    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
-}
-
 static bool word_char(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
            c == '.' || c == '-' || c == '+';
@@ -46,7 +42,7 @@ static step begin(api_parser *p) {
 }
 
 static step name_byte(api_parser *p, char c) {
-    if (white(c) && !p->word.n) return STEP_MORE;
+    if (parse_white(c) && !p->word.n) return STEP_MORE;
     if (word_char(c)) {
         pgd_buf_putc(&p->word, c);
         return p->word.n > API_MAX_NAME ? STEP_FAIL : STEP_MORE;
@@ -70,7 +66,7 @@ static step end_call(api_parser *p) {
 
 static step key_byte(api_parser *p, char c) {
     python_machine *const m = &p->m.python;
-    if (white(c)) return STEP_MORE;
+    if (parse_white(c)) return STEP_MORE;
     if (c == ')' && !p->word.n) return end_call(p);
     if (word_char(c)) {
         pgd_buf_putc(&p->word, c);
@@ -110,7 +106,7 @@ static step close_bracket(api_parser *p, char c) {
 
 static step value_byte(api_parser *p, char c) {
     python_machine *const m = &p->m.python;
-    if (white(c)) return STEP_MORE;
+    if (parse_white(c)) return STEP_MORE;
     if (c == '"' || c == '\'') {
         m->state = P_STRING;
         m->quote = c;
@@ -129,7 +125,7 @@ static step value_byte(api_parser *p, char c) {
 
 static step item_byte(api_parser *p, char c) {
     python_machine *const m = &p->m.python;
-    if (white(c)) return STEP_MORE;
+    if (parse_white(c)) return STEP_MORE;
     if (c == m->stack[m->depth - 1]) return close_bracket(p, c);
     if (m->any) parse_args(p, ", ", 2);
     m->is_key = m->stack[m->depth - 1] == '}';
@@ -157,7 +153,7 @@ static step string_byte(api_parser *p, char c) {
 
 static step after_value_byte(api_parser *p, char c) {
     python_machine *const m = &p->m.python;
-    if (white(c)) return STEP_MORE;
+    if (parse_white(c)) return STEP_MORE;
     m->any = true;
     if (c == ',') {
         m->state = m->depth ? P_ITEM : P_KEY;
@@ -188,7 +184,7 @@ static step word_byte(api_parser *p, char c) {
 
 static step after_call_byte(api_parser *p, char c) {
     pgd_buf_clear(&p->held);
-    if (white(c)) return STEP_MORE;
+    if (parse_white(c)) return STEP_MORE;
     if (c == ']') return STEP_DONE;
     if (c != ',') {
         pgd_buf_putc(&p->held, c);
@@ -201,7 +197,7 @@ static step after_call_byte(api_parser *p, char c) {
 step python_byte(api_parser *p, char c) {
     switch (p->m.python.state) {
     case P_OPEN:
-        if (white(c)) return STEP_MORE;
+        if (parse_white(c)) return STEP_MORE;
         p->m.python.state = P_NAME;
         return c == '[' ? STEP_MORE : STEP_FAIL;
     case P_NAME:
@@ -217,7 +213,7 @@ step python_byte(api_parser *p, char c) {
     case P_WORD:
         return word_byte(p, c);
     case P_COLON:
-        if (white(c)) return STEP_MORE;
+        if (parse_white(c)) return STEP_MORE;
         if (c != ':') return broken(p);
         parse_args(p, ": ", 2);
         p->m.python.state = P_VALUE;

@@ -24,20 +24,6 @@ void xml_init(api_parser *p) {
     pgd_buf_clear(&p->args);
 }
 
-static bool white(char c) {
-    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
-}
-
-static pgd_sv trimmed(pgd_sv s) {
-    while (s.n && white(s.p[0])) {
-        s.p++;
-        s.n--;
-    }
-    while (s.n && white(s.p[s.n - 1]))
-        s.n--;
-    return s;
-}
-
 /* The form is broken: the arguments go on verbatim with what is in word (c, its last byte, not). */
 static step broken(api_parser *p) {
     if (p->begun && p->word.n) parse_args(p, p->word.p, p->word.n - 1);
@@ -59,7 +45,7 @@ static step name_byte(api_parser *p, char c) {
     if (!tag) pgd_buf_putc(&p->word, c);
     if (!tag && !word_ended(p, f->name_end))
         return p->word.n > API_MAX_NAME ? STEP_FAIL : STEP_MORE;
-    const pgd_sv name = trimmed(pgd_buf_sv(&p->word));
+    const pgd_sv name = parse_trimmed(pgd_buf_sv(&p->word));
     if (name.n > API_MAX_NAME) return STEP_FAIL;
     memcpy(p->name, name.p ? name.p : "", name.n);
     p->name_len = name.n;
@@ -81,7 +67,7 @@ static step head_byte(api_parser *p, char c) {
 static step between_byte(api_parser *p, char c) {
     const xml_form *const f = p->f.tools->xml;
     const char *const tags[] = {f->param, f->close[0], f->close[1]};
-    if (!p->word.n && white(c)) return STEP_MORE;
+    if (!p->word.n && parse_white(c)) return STEP_MORE;
     pgd_buf_putc(&p->word, c);
     const int r = parse_match(pgd_buf_sv(&p->word), tags, 3);
     if (r == -2) return broken(p);
@@ -118,7 +104,7 @@ static step key_byte(api_parser *p, char c) {
     const xml_form *const f = p->f.tools->xml;
     pgd_buf_putc(&p->word, c);
     if (!word_ended(p, f->key_end)) return p->word.n > MAX_HEAD ? broken(p) : STEP_MORE;
-    const pgd_sv key = trimmed(pgd_buf_sv(&p->word));
+    const pgd_sv key = parse_trimmed(pgd_buf_sv(&p->word));
     p->xml.kind = (uint8_t)toolset_param(p->tools, (pgd_sv){p->name, p->name_len}, key);
     parse_args(p, p->xml.any ? ", " : "{", p->xml.any ? 2 : 1);
     p->xml.any = true;
@@ -158,17 +144,19 @@ static void put_string_byte(api_parser *p, char c) {
 }
 
 static void put_typed(api_parser *p) {
-    const pgd_sv raw = pgd_buf_sv(&p->args), v = trimmed(raw);
-    if (!v.n || (p->xml.kind == PARAM_STRING_OR_NULL && !pgd_sv_eq(v, PGD_SV("null"))))
-        put_quoted(p, raw);
-    else if (pgd_sv_eq(v, PGD_SV("True")))
-        parse_args(p, "true", 4);
-    else if (pgd_sv_eq(v, PGD_SV("False")))
-        parse_args(p, "false", 5);
-    else if (pgd_sv_eq(v, PGD_SV("None")))
-        parse_args(p, "null", 4);
-    else if (pgd_json_validate(v, &pgd_json_limits_request, NULL) == PGD_OK)
-        parse_args(p, v.p, v.n);
+    static const char *const python[][2] = {{"True", "true"}, {"False", "false"}, {"None", "null"}};
+    const pgd_sv raw = pgd_buf_sv(&p->args), v = parse_trimmed(raw);
+    const bool null = pgd_sv_eq(v, PGD_SV("null"));
+    pgd_sv json = {NULL, 0};
+    if (p->xml.kind == PARAM_STRING_OR_NULL) {
+        if (null) json = v;
+    } else if (v.n) {
+        for (size_t i = 0; i < sizeof python / sizeof python[0]; i++)
+            if (pgd_sv_eq(v, pgd_sv_c(python[i][0]))) json = pgd_sv_c(python[i][1]);
+        if (!json.p && pgd_json_validate(v, &pgd_json_limits_request, NULL) == PGD_OK) json = v;
+    }
+    if (json.p)
+        parse_args(p, json.p, json.n);
     else
         put_quoted(p, raw);
 }
