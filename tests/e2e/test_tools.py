@@ -2,10 +2,12 @@
 answer, streamed and not. The bundled model writes Hermes calls."""
 
 import json
+import os
+import tempfile
 
 from openai import OpenAI
 
-from harness import ServerTest, sse_events
+from harness import MODEL, Server, ServerTest, sse_events
 
 WEATHER = {
     "type": "function",
@@ -172,3 +174,52 @@ class NoParser(ServerTest):
         events = [json.loads(e) for e in sse_events(reply) if e != "[DONE]"]
         text = "".join(e["choices"][0]["delta"].get("content", "") for e in events)
         self.assertEqual(text, message["content"])
+
+
+class Reasoning(ServerTest):
+    """The bundled model does not think; a template that opens a block makes its answer reasoning."""
+
+    @classmethod
+    def setUpClass(cls):
+        with open(os.path.join(MODEL, "tokenizer_config.json")) as f:
+            template = json.load(f)["chat_template"]
+        cls.file = tempfile.NamedTemporaryFile("w", suffix=".jinja")
+        cls.file.write(template + "{{- '<think>\\n' if enable_thinking else '' -}}")
+        cls.file.flush()
+        cls.server = Server("--served-model-name", "tiny", "--chat-template", cls.file.name)
+
+    @classmethod
+    def tearDownClass(cls):
+        super().tearDownClass()
+        cls.file.close()
+
+    def ask(self, **kwargs):
+        body = dict(model="tiny", messages=[{"role": "user", "content": "Say hello."}],
+                    temperature=0, max_tokens=8, **kwargs)
+        return self.server.post("/v1/chat/completions", body)[1]
+
+    def test_the_prompt_opens_the_block(self):
+        on = {"enable_thinking": True}
+        reply = self.ask(chat_template_kwargs=on)
+        message = reply["choices"][0]["message"]
+        self.assertIsNone(message["content"])
+        self.assertTrue(message["reasoning_content"])
+        self.assertEqual(message["reasoning"], message["reasoning_content"])
+        usage = reply["usage"]
+        self.assertGreater(usage["completion_tokens_details"]["reasoning_tokens"], 0)
+        with OpenAI(base_url=self.server.url + "/v1", api_key="none") as client:
+            stream = client.chat.completions.create(
+                model="tiny", messages=[{"role": "user", "content": "Say hello."}], temperature=0,
+                max_tokens=8, stream=True, extra_body={"chat_template_kwargs": on},
+            )
+            text = "".join(
+                getattr(c.choices[0].delta, "reasoning_content", None) or "" for c in stream
+            )
+        self.assertEqual(text, message["reasoning_content"])
+        hidden = self.ask(chat_template_kwargs=on, include_reasoning=False)
+        self.assertNotIn("reasoning", hidden["choices"][0]["message"])
+
+    def test_without_it_the_answer_is_content(self):
+        message = self.ask()["choices"][0]["message"]
+        self.assertTrue(message["content"])
+        self.assertNotIn("reasoning_content", message)
