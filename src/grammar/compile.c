@@ -174,16 +174,16 @@ static uint32_t inlined(pgd_fa_build *b, uint32_t rule, uint32_t next) {
 
 static uint32_t product(pgd_fa_build *b, const pgd_ir_node *x, uint32_t next) {
     struct pgd_map64 *const outer = b->inlined;
-    uint32_t operand[2] = {PGD_FA_DEAD, PGD_FA_DEAD};
+    uint32_t operand[2] = {PGD_FA_DEAD, PGD_FA_DEAD}, first = 0;
     for (int i = 0; i < 2 && b->ir->st == PGD_OK; i++) {
-        const uint32_t mark = pgd_fa_add(b, PGD_FA_K_MARK, 0, 0);
+        const uint32_t mark = first = pgd_fa_add(b, PGD_FA_K_MARK, 0, 0);
         b->inlined = NULL;
         if (pgd_map64_create(&b->inlined, 16) != PGD_OK) (void)failed(b, PGD_E_NOMEM);
         if (b->inlined) operand[i] = pgd_fa_expr(b, i == 0 ? x->a : x->b, mark);
         pgd_map64_destroy(&b->inlined);
     }
     b->inlined = outer;
-    return pgd_fa_product(b, operand[0], operand[1], x->op == PGD_OP_DIFF, next);
+    return pgd_fa_product(b, operand[0], operand[1], first, x->op == PGD_OP_DIFF, next);
 }
 
 static uint32_t expr(pgd_fa_build *b, const pgd_ir_node *x, uint32_t next) {
@@ -236,26 +236,29 @@ static void find_nullable(pgd_fa_build *b) {
     }
 }
 
-/* Bytes that are in the same sets behave alike. */
-static void find_classes(pgd_fa *fa) {
-    uint16_t of[256] = {0};
+uint32_t pgd_fa_classes(const pgd_fa *fa, const uint8_t *mark, uint8_t class_of[256]) {
     uint32_t n = 1;
+    memset(class_of, 0, 256);
     for (size_t s = 0; s < fa->n_sets && n < 256; s++) {
         uint32_t split[256] = {0}; /* class -> its part inside the set, + 1 */
-        uint16_t outside[256] = {0};
+        bool outside[256] = {false};
+        if (mark && !mark[s]) continue;
         for (unsigned c = 0; c < 256; c++)
-            outside[of[c]] |= (uint16_t)!pgd_byteset_has(&fa->sets[s], (uint8_t)c);
+            outside[class_of[c]] |= !pgd_byteset_has(&fa->sets[s], (uint8_t)c);
         for (unsigned c = 0; c < 256; c++) {
-            if (!pgd_byteset_has(&fa->sets[s], (uint8_t)c) || !outside[of[c]]) continue;
-            if (!split[of[c]]) split[of[c]] = ++n;
-            of[c] = (uint16_t)(split[of[c]] - 1);
+            const uint8_t k = class_of[c];
+            if (!pgd_byteset_has(&fa->sets[s], (uint8_t)c) || !outside[k]) continue;
+            if (!split[k]) split[k] = ++n;
+            class_of[c] = (uint8_t)(split[k] - 1);
         }
     }
-    for (unsigned c = 256; c-- > 0;) {
-        fa->class_of[c] = (uint8_t)of[c];
-        fa->byte_of[of[c]] = (uint8_t)c;
-    }
-    fa->n_classes = n;
+    return n;
+}
+
+static void find_classes(pgd_fa *fa) {
+    fa->n_classes = pgd_fa_classes(fa, NULL, fa->class_of);
+    for (unsigned c = 256; c-- > 0;)
+        fa->byte_of[fa->class_of[c]] = (uint8_t)c;
 }
 
 static void build(pgd_fa_build *b, uint32_t root) {

@@ -96,48 +96,73 @@ static void push_utf8(pgd_ir *ir, uint32_t lo, uint32_t hi) {
     }
 }
 
-static uint32_t json_escape(pgd_ir *ir, uint32_t cp) {
+/* Escapes of a set of characters, sharing what they have in common: a class with all control
+ * characters is part of every dot, and each node counts where automata are multiplied. */
+typedef struct escapes {
+    pgd_byteset letter;   /* \n and its like */
+    pgd_byteset digit[2]; /* the last digits of \u000X and \u001X */
+} escapes;
+
+static void add_escape(escapes *e, uint32_t cp) {
     static const char short_form[] = "\bb\tt\nn\ff\rr\"\"\\\\";
     for (size_t i = 0; short_form[i]; i += 2)
-        if ((uint32_t)short_form[i] == cp)
-            return pgd_ir_lit(ir, (pgd_sv){(char[]){'\\', short_form[i + 1]}, 2});
-    pgd_byteset hex = {{0}};
+        if ((uint32_t)short_form[i] == cp) {
+            pgd_byteset_add(&e->letter, (uint8_t)short_form[i + 1]);
+            return;
+        }
     const char digit = "0123456789abcdef"[cp & 15];
-    pgd_byteset_add(&hex, (uint8_t)digit);
-    if (digit >= 'a') pgd_byteset_add(&hex, (uint8_t)(digit - 32));
-    const uint32_t head = pgd_ir_lit(ir, cp < 16 ? PGD_SV("\\u000") : PGD_SV("\\u001"));
-    return pgd_ir_seq2(ir, head, pgd_ir_set(ir, &hex));
+    pgd_byteset_add(&e->digit[cp >> 4], (uint8_t)digit);
+    if (digit >= 'a') pgd_byteset_add(&e->digit[cp >> 4], (uint8_t)(digit - 32));
+}
+
+static uint32_t escapes_expr(pgd_ir *ir, const escapes *e) {
+    const uint32_t low = pgd_ir_seq2(ir, pgd_ir_range(ir, '0', '0'), pgd_ir_set(ir, &e->digit[0]));
+    const uint32_t high = pgd_ir_seq2(ir, pgd_ir_range(ir, '1', '1'), pgd_ir_set(ir, &e->digit[1]));
+    const uint32_t code =
+        pgd_ir_seq2(ir, pgd_ir_lit(ir, PGD_SV("u00")), pgd_ir_alt2(ir, low, high));
+    return pgd_ir_seq2(ir, pgd_ir_lit(ir, PGD_SV("\\")),
+                       pgd_ir_alt2(ir, pgd_ir_set(ir, &e->letter), code));
 }
 
 static bool json_must_escape(uint32_t cp) {
     return cp < 0x20 || cp == '"' || cp == '\\';
 }
 
+static uint32_t one_char(pgd_ir *ir, uint32_t x) {
+    if (x > PGD_IR_EMPTY) ir->nodes[x].one_char = true; /* x is new: nobody else has it */
+    return x;
+}
+
 uint32_t pgd_ir_class(pgd_ir *ir, pgd_cpset *s, pgd_charmode mode) {
     const size_t mark = pgd_ir_mark(ir);
     pgd_byteset ascii = {{0}};
+    escapes escaped = {{{0}}, {{{0}}, {{0}}}};
     if (s->failed && ir->st == PGD_OK) ir->st = PGD_E_NOMEM;
     pgd_cpset_normalize(s);
     for (size_t i = 0; i < s->n; i++) {
         const uint32_t lo = s->v[i].lo, hi = s->v[i].hi;
         for (uint32_t cp = lo; cp <= hi && cp < 0x80; cp++) {
             if (mode == PGD_CHARS_JSON && json_must_escape(cp)) {
-                if (cp) pgd_ir_push(ir, json_escape(ir, cp));
+                if (cp) add_escape(&escaped, cp);
             } else {
                 pgd_byteset_add(&ascii, (uint8_t)cp);
             }
         }
         if (hi >= 0x80) push_utf8(ir, lo < 0x80 ? 0x80 : lo, hi);
     }
+    pgd_ir_push(ir, escapes_expr(ir, &escaped));
     pgd_ir_push(ir, pgd_ir_set(ir, &ascii));
-    return pgd_ir_alt(ir, mark);
+    return one_char(ir, pgd_ir_alt(ir, mark));
 }
 
 uint32_t pgd_ir_char(pgd_ir *ir, uint32_t cp, pgd_charmode mode) {
     char b[4];
-    if (mode == PGD_CHARS_JSON && json_must_escape(cp))
-        return cp ? json_escape(ir, cp) : PGD_IR_FAIL;
-    return pgd_ir_lit(ir, (pgd_sv){b, pgd_utf8_encode(cp, b)});
+    if (mode == PGD_CHARS_JSON && json_must_escape(cp)) {
+        escapes escaped = {{{0}}, {{{0}}, {{0}}}};
+        if (cp) add_escape(&escaped, cp);
+        return one_char(ir, escapes_expr(ir, &escaped));
+    }
+    return one_char(ir, pgd_ir_lit(ir, (pgd_sv){b, pgd_utf8_encode(cp, b)}));
 }
 
 uint32_t pgd_ir_text(pgd_ir *ir, pgd_sv text, pgd_charmode mode) {

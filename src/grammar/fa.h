@@ -62,9 +62,13 @@ uint32_t pgd_fa_add(pgd_fa_build *b, pgd_fa_kind kind, uint32_t a, uint32_t next
 uint32_t pgd_fa_set(pgd_fa_build *b, const pgd_byteset *set);
 /* The node at which expression x starts that goes on to `next`. */
 uint32_t pgd_fa_expr(pgd_fa_build *b, uint32_t x, uint32_t next);
+/* Which bytes the sets tell apart: class_of gets a number below the returned one. mark[set] says
+ * which sets count (NULL: all). */
+uint32_t pgd_fa_classes(const pgd_fa *fa, const uint8_t *mark, uint8_t class_of[256]);
 /* The node at which "a and b" (or, with negate, "a and not b") starts, both ending at MARK nodes,
- * that goes on to `next`. */
-uint32_t pgd_fa_product(pgd_fa_build *b, uint32_t a, uint32_t other, bool negate, uint32_t next);
+ * that goes on to `next`. The nodes of b are those from `first` on. */
+uint32_t pgd_fa_product(pgd_fa_build *b, uint32_t a, uint32_t other, uint32_t first, bool negate,
+                        uint32_t next);
 /* Fill alive; refuse left recursion and a dead root. */
 pgd_status pgd_fa_analyze(pgd_fa_build *b, pgd_error *err);
 

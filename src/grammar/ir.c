@@ -100,7 +100,7 @@ uint32_t pgd_ir_count(pgd_ir *ir, uint32_t x, uint32_t min, uint32_t max) {
     if (x == PGD_IR_FAIL) return min == 0 ? PGD_IR_EMPTY : PGD_IR_FAIL;
     if (min == 1 && max == 1) return x;
     const bool anchor = ir->nodes[x].anchor;
-    return node(ir, (pgd_ir_node){PGD_OP_COUNT, anchor, x, min, max});
+    return node(ir, (pgd_ir_node){PGD_OP_COUNT, anchor, false, x, min, max});
 }
 
 uint32_t pgd_ir_opt(pgd_ir *ir, uint32_t x) {
@@ -146,7 +146,7 @@ static uint32_t list_node(pgd_ir *ir, size_t mark, pgd_ir_op op) {
         anchor |= ir->nodes[ir->stack[i]].anchor;
     }
     ir->n_stack = mark;
-    return node(ir, (pgd_ir_node){(uint8_t)op, anchor, (uint32_t)at, (uint32_t)n, 0});
+    return node(ir, (pgd_ir_node){(uint8_t)op, anchor, false, (uint32_t)at, (uint32_t)n, 0});
 }
 
 uint32_t pgd_ir_seq(pgd_ir *ir, size_t mark) {

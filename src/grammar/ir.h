@@ -26,7 +26,8 @@ typedef enum pgd_ir_op {
 
 typedef struct pgd_ir_node {
     uint8_t op;
-    bool anchor; /* an anchor is somewhere below */
+    bool anchor;   /* an anchor is somewhere below */
+    bool one_char; /* exactly one character, however many bytes */
     uint32_t a, b, c;
 } pgd_ir_node;
 
@@ -119,6 +120,8 @@ typedef enum pgd_charmode {
 /* One character of the set, written in mode. Normalizes s. */
 uint32_t pgd_ir_class(pgd_ir *ir, pgd_cpset *s, pgd_charmode mode);
 uint32_t pgd_ir_char(pgd_ir *ir, uint32_t cp, pgd_charmode mode);
+/* x, of which every text has a length in characters, restricted to lengths of min to max. */
+uint32_t pgd_ir_limit_chars(pgd_ir *ir, uint32_t x, uint32_t min, uint32_t max, uint32_t any_char);
 /* Text (valid UTF-8) written in mode; in JSON mode without the quotes. */
 uint32_t pgd_ir_text(pgd_ir *ir, pgd_sv text, pgd_charmode mode);
 

@@ -17,7 +17,7 @@ typedef struct rset {
     const uint32_t *v; /* BYTES and MARK nodes, ascending */
     uint32_t n;
     bool accepts;
-    uint32_t *next; /* per byte: set + 1, 0 unknown */
+    uint32_t *next; /* per class of bytes: set + 1, 0 unknown */
 } rset;
 
 typedef struct pair {
@@ -35,6 +35,8 @@ typedef struct work {
     size_t n_todo, cap_todo;
     uint32_t *scratch, *stack, *stamp; /* [n_right] nodes of the operands */
     uint32_t n_right, now;
+    uint8_t class_of[256]; /* what the right operand tells apart */
+    uint32_t n_classes;
     bool negate;
     uint32_t next;
 } work;
@@ -91,11 +93,12 @@ static uint32_t intern(work *w, uint32_t n) {
 }
 
 static uint32_t move(work *w, uint32_t set, uint8_t byte) {
+    const uint8_t k = w->class_of[byte];
     if (!w->sets[set].next) {
-        w->sets[set].next = pgd_arena_zalloc(w->arena, 256 * sizeof(uint32_t));
+        w->sets[set].next = pgd_arena_zalloc(w->arena, w->n_classes * sizeof(uint32_t));
         if (!w->sets[set].next) return failed(w, PGD_E_NOMEM);
     }
-    if (w->sets[set].next[byte]) return w->sets[set].next[byte] - 1;
+    if (w->sets[set].next[k]) return w->sets[set].next[k] - 1;
     uint32_t n = 0;
     w->now++;
     for (uint32_t i = 0; i < w->sets[set].n; i++) {
@@ -105,7 +108,7 @@ static uint32_t move(work *w, uint32_t set, uint8_t byte) {
     }
     (void)pgd_ir_step(w->b->ir, w->sets[set].n + 1);
     const uint32_t to = intern(w, n);
-    w->sets[set].next[byte] = to + 1;
+    w->sets[set].next[k] = to + 1;
     return to;
 }
 
@@ -124,23 +127,33 @@ static uint32_t pair_node(work *w, uint32_t left, uint32_t right) {
     return (uint32_t)node;
 }
 
-/* The bytes of one left edge, by where they take the right set. */
+/* The bytes of one left edge, by where they take the right set: each class of the right operand
+ * together, and classes that lead to the same set together. */
 static void fill_bytes(work *w, const pair *p, const pgd_fa_node *u) {
-    pgd_byteset rest = w->b->fa->sets[u->a];
-    uint32_t all = PGD_FA_DEAD;
+    const pgd_byteset from = w->b->fa->sets[u->a];
+    pgd_byteset groups[256];
+    uint32_t to[256], n = 0, all = PGD_FA_DEAD;
+    uint16_t group_of[256] = {0}; /* class -> group + 1 */
     for (unsigned c = 0; c < 256 && w->b->ir->st == PGD_OK; c++) {
-        if (!pgd_byteset_has(&rest, (uint8_t)c)) continue;
-        pgd_byteset group = {{0}};
-        const uint32_t to = move(w, p->right, (uint8_t)c);
-        for (unsigned d = c; d < 256 && w->b->ir->st == PGD_OK; d++) {
-            if (!pgd_byteset_has(&rest, (uint8_t)d) || move(w, p->right, (uint8_t)d) != to)
-                continue;
-            pgd_byteset_add(&group, (uint8_t)d);
-            rest.w[d >> 6] &= ~(1ull << (d & 63));
+        const uint8_t k = w->class_of[c];
+        if (!pgd_byteset_has(&from, (uint8_t)c)) continue;
+        if (!group_of[k]) {
+            const uint32_t target = move(w, p->right, (uint8_t)c);
+            uint32_t i = 0;
+            while (i < n && to[i] != target)
+                i++;
+            if (i == n) {
+                to[n] = target;
+                groups[n++] = (pgd_byteset){{0}};
+            }
+            group_of[k] = (uint16_t)(i + 1);
         }
-        const uint32_t then = pair_node(w, u->b, to);
+        pgd_byteset_add(&groups[group_of[k] - 1], (uint8_t)c);
+    }
+    for (uint32_t i = 0; i < n && w->b->ir->st == PGD_OK; i++) {
+        const uint32_t then = pair_node(w, u->b, to[i]);
         if (then == PGD_FA_DEAD) continue;
-        const uint32_t one = pgd_fa_add(w->b, PGD_FA_K_BYTES, pgd_fa_set(w->b, &group), then);
+        const uint32_t one = pgd_fa_add(w->b, PGD_FA_K_BYTES, pgd_fa_set(w->b, &groups[i]), then);
         all = all == PGD_FA_DEAD ? one : pgd_fa_add(w->b, PGD_FA_K_SPLIT, one, all);
     }
     if (w->b->ir->st == PGD_OK) w->b->fa->nodes[p->node].a = all;
@@ -178,7 +191,20 @@ static uint32_t run(work *w, uint32_t a, uint32_t other) {
     return start;
 }
 
-uint32_t pgd_fa_product(pgd_fa_build *b, uint32_t a, uint32_t other, bool negate, uint32_t next) {
+/* Fill the classes from the sets of the nodes from `first` on. False when out of memory. */
+static bool find_classes(work *w, uint32_t first) {
+    const pgd_fa *const fa = w->b->fa;
+    uint8_t *const mark = pgd_calloc(fa->n_sets + 1, 1);
+    if (!mark) return false;
+    for (uint32_t i = first; i < fa->n_nodes; i++)
+        if (fa->nodes[i].kind == PGD_FA_K_BYTES) mark[fa->nodes[i].a] = 1;
+    w->n_classes = pgd_fa_classes(fa, mark, w->class_of);
+    pgd_free(mark);
+    return true;
+}
+
+uint32_t pgd_fa_product(pgd_fa_build *b, uint32_t a, uint32_t other, uint32_t first, bool negate,
+                        uint32_t next) {
     work w = {.b = b, .negate = negate, .next = next, .n_right = (uint32_t)b->fa->n_nodes};
     uint32_t start = PGD_FA_DEAD;
     if (b->ir->st != PGD_OK) return PGD_FA_DEAD;
@@ -186,7 +212,8 @@ uint32_t pgd_fa_product(pgd_fa_build *b, uint32_t a, uint32_t other, bool negate
     w.stack = pgd_calloc(w.n_right, sizeof *w.stack);
     w.stamp = pgd_calloc(w.n_right, sizeof *w.stamp);
     if (w.scratch && w.stack && w.stamp && pgd_arena_create(&w.arena, 0) == PGD_OK &&
-        pgd_strmap_create(&w.set_ids, 64) == PGD_OK && pgd_map64_create(&w.pair_ids, 64) == PGD_OK)
+        pgd_strmap_create(&w.set_ids, 64) == PGD_OK &&
+        pgd_map64_create(&w.pair_ids, 64) == PGD_OK && find_classes(&w, first))
         start = run(&w, a, other);
     else
         (void)failed(&w, PGD_E_NOMEM);

@@ -39,11 +39,27 @@ static const char *const HONOURED[] = {"type",
                                        "exclusiveMaximum",
                                        "multipleOf",
                                        NULL};
-static const char *const SAY_NOTHING[] = {
-    "title",         "description", "default",   "examples",         "example",
-    "$comment",      "$schema",     "$id",       "$anchor",          "$vocabulary",
-    "deprecated",    "readOnly",    "writeOnly", "contentMediaType", "contentEncoding",
-    "contentSchema", NULL};
+static const char *const SAY_NOTHING[] = {"title",
+                                          "description",
+                                          "default",
+                                          "examples",
+                                          "example",
+                                          "$comment",
+                                          "$schema",
+                                          "$id",
+                                          "$anchor",
+                                          "$vocabulary",
+                                          "deprecated",
+                                          "readOnly",
+                                          "writeOnly",
+                                          "contentMediaType",
+                                          "contentEncoding",
+                                          "contentSchema",
+                                          "discriminator",
+                                          "externalDocs",
+                                          "markdownDescription",
+                                          "enumDescriptions",
+                                          NULL};
 
 static bool listed(const char *const *names, const char *name) {
     for (; *names; names++)
@@ -349,6 +365,22 @@ static void run_queue(pgd_schema *sc) {
     }
 }
 
+/* One character of a text that is known to be well formed in the shortest spelling: where
+ * characters begin is all that is left to know, and that takes few states. */
+static uint32_t counted_char(pgd_ir *ir) {
+    pgd_byteset lead = {{0}}, other = {{0}};
+    for (unsigned b = 0; b < 256; b++) {
+        if (b != '\\' && (b < 0x80 || b >= 0xC0)) pgd_byteset_add(&lead, (uint8_t)b);
+        if (b != 'u') pgd_byteset_add(&other, (uint8_t)b);
+    }
+    const uint32_t more = pgd_ir_count(ir, pgd_ir_range(ir, 0x80, 0xBF), 0, PGD_IR_INF);
+    const uint32_t hex = pgd_ir_count(ir, pgd_ir_range(ir, '0', 'f'), 4, 4);
+    const uint32_t code = pgd_ir_seq2(ir, pgd_ir_lit(ir, PGD_SV("u")), hex);
+    const uint32_t escape = pgd_ir_alt2(ir, code, pgd_ir_set(ir, &other));
+    return pgd_ir_alt2(ir, pgd_ir_seq2(ir, pgd_ir_set(ir, &lead), more),
+                       pgd_ir_seq2(ir, pgd_ir_lit(ir, PGD_SV("\\")), escape));
+}
+
 static void prepare(pgd_schema *sc) {
     /* No NUL and no lone surrogate, whichever way it is written. */
     static const char any_spelling[] =
@@ -360,9 +392,10 @@ static void prepare(pgd_schema *sc) {
     pgd_cpset all = {0};
     uint32_t ws = PGD_IR_EMPTY;
     pgd_cpset_add(&all, 1, 0x10FFFF);
-    sc->plain_char = pgd_ir_class(ir, &all, PGD_CHARS_JSON);
+    const uint32_t plain_char = pgd_ir_class(ir, &all, PGD_CHARS_JSON);
     pgd_cpset_fini(&all);
-    sc->any_key = pgd_ir_count(ir, sc->plain_char, 0, PGD_IR_INF);
+    sc->any_key = pgd_ir_count(ir, plain_char, 0, PGD_IR_INF);
+    sc->counted_char = counted_char(ir);
     sc->st =
         pgd_regex_parse(ir, pgd_sv_c(any_spelling), PGD_CHARS_RAW, false, &sc->json_char, sc->err);
     if (sc->space == PGD_JSON_SPACE_ANY && sc->st == PGD_OK)

@@ -50,9 +50,10 @@ typedef struct pgd_schema {
     pgd_json_space space;
     pgd_strmap *goals; /* bytes of parts -> pgd_goal */
     pgd_goal *first, *last;
-    uint32_t ws;                    /* expression: whitespace between tokens */
-    uint32_t json_char, plain_char; /* one character of a string: any spelling, shortest spelling */
-    uint32_t any_key;               /* a whole string without quotes, shortest spelling */
+    uint32_t ws;           /* expression: whitespace between tokens */
+    uint32_t json_char;    /* one character of a string, in any spelling */
+    uint32_t counted_char; /* one character of a string known to be spelled the shortest way */
+    uint32_t any_key;      /* a whole string without quotes, shortest spelling */
     pgd_error *err;
     pgd_status st;
 } pgd_schema;

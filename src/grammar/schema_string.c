@@ -105,6 +105,5 @@ uint32_t pgd_schema_string(pgd_schema *sc, const pgd_parts *flat) {
         if (format) all = both(sc, all, format_expr(sc, s, text));
     }
     if (all == sc->any_key) return pgd_ir_count(sc->ir, sc->json_char, min, max);
-    if (min == 0 && max == PGD_IR_INF) return all;
-    return pgd_ir_and(sc->ir, all, pgd_ir_count(sc->ir, sc->plain_char, min, max));
+    return pgd_ir_limit_chars(sc->ir, all, min, max, sc->counted_char);
 }

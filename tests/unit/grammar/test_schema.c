@@ -152,6 +152,35 @@ static void number_bounds_agree_with_arithmetic(void **state) {
     }
 }
 
+/* A length beside a pattern: implied by it, moved into its one repetition, or intersected. */
+static void lengths_beside_patterns_count_characters(void **state) {
+    static const struct {
+        const char *text;
+        const char *good[5], *bad[5];
+    } cases[] = {
+        {"{\"type\":\"string\",\"pattern\":\"^[a-z]{2,9}$\",\"maxLength\":9}",
+         {"\"ab\"", "\"abcdefghi\""},
+         {"\"a\"", "\"abcdefghij\""}},
+        {"{\"type\":\"string\",\"pattern\":\"^a[^a]*z$\",\"minLength\":3,\"maxLength\":4}",
+         {"\"a\xc3\xa9z\"", "\"a\\n\\u0001z\""},
+         {"\"az\"", "\"abbbz\"", "\"a\\n\\n\\nz\""}},
+        {"{\"type\":\"string\",\"pattern\":\"^(ab|c*)$\",\"minLength\":2,\"maxLength\":3}",
+         {"\"ab\"", "\"cc\"", "\"ccc\""},
+         {"\"\"", "\"c\"", "\"cccc\""}},
+        {"{\"type\":\"string\",\"pattern\":\"x\",\"minLength\":2,\"maxLength\":3}",
+         {"\"xa\"", "\"\xc3\xa9\\tx\"", "\"\\\\x\""},
+         {"\"x\"", "\"abx1\"", "\"abc\"", "\"\\\\\\\\\\nx\""}},
+        {"{\"type\":\"string\",\"pattern\":\"^(ab)*c?$\",\"minLength\":3,\"maxLength\":4}",
+         {"\"abc\"", "\"abab\""},
+         {"\"ab\"", "\"ababc\""}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        gr_check(*state, PGD_GRAMMAR_JSON_SCHEMA, cases[i].text, cases[i].good, cases[i].bad);
+    gr_refused(*state, PGD_GRAMMAR_JSON_SCHEMA,
+               "{\"type\":\"string\",\"pattern\":\"^abc$\",\"maxLength\":2}", PGD_E_INVALID,
+               "no text can match");
+}
+
 static void schemas_that_are_too_large_are_refused(void **state) {
     pgd_grammar_limits lim = pgd_grammar_limits_default;
     pgd_grammar *g = NULL;
@@ -208,6 +237,7 @@ int main(void) {
         cmocka_unit_test(whitespace_is_bounded_where_it_is_allowed_at_all),
         cmocka_unit_test(json_object_takes_objects_only),
         cmocka_unit_test(number_bounds_agree_with_arithmetic),
+        cmocka_unit_test(lengths_beside_patterns_count_characters),
         cmocka_unit_test(schemas_that_are_too_large_are_refused),
         cmocka_unit_test(big_but_honest_schemas_compile),
     };
