@@ -417,7 +417,8 @@ bool pgd_store_crowded(const pgd_store *s) {
            h->n_configs > cap;
 }
 
-/* Reserve one half. The kernel gives its pages out as they are first written. */
+/* Reserve one half, and write nothing: pages are given out as they are first touched, and what is
+ * read was written before (the tables by pgd_store_clear, the rest when it is taken). */
 static bool half_init(pgd_half *h, size_t bytes) {
     uint32_t cap = 256;
     while (cap < (1u << 20) && (size_t)cap * 2 * 256 <= bytes)
@@ -428,7 +429,7 @@ static bool half_init(pgd_half *h, size_t bytes) {
     const size_t tables = 3 * (size_t)2 * cap * sizeof(uint32_t);
     const size_t rest = bytes > heads + tables + 65536 ? bytes - heads - tables : 65536;
     h->cap_pool = rest / 4 < UINT32_MAX ? (uint32_t)(rest / 4) : UINT32_MAX;
-    h->block = pgd_calloc(1, heads + tables + (size_t)h->cap_pool * 4);
+    h->block = pgd_malloc(heads + tables + (size_t)h->cap_pool * 4);
     if (!h->block) return false;
     h->lines = h->block;
     h->frames = (pgd_frame *)(h->lines + cap);
@@ -452,7 +453,7 @@ pgd_status pgd_store_init(pgd_store *s, const pgd_fa *fa, const pgd_vocab *vocab
     s->items = pgd_calloc(PGD_MAX_ITEMS, sizeof *s->items);
     s->item_table = pgd_calloc(4 * PGD_MAX_ITEMS, sizeof *s->item_table);
     s->walk = pgd_calloc((size_t)vocab->max_len + 1, sizeof *s->walk);
-    s->masks = pgd_calloc(s->n_slots, mask + 1);
+    s->masks = pgd_malloc(s->n_slots * mask + 1);
     s->slot_config = pgd_calloc(s->n_slots, sizeof *s->slot_config);
     s->slot_used = pgd_calloc(s->n_slots, 1);
     if (!s->nodes || !s->node_stack || !s->stamp || !s->items || !s->item_table || !s->walk ||
