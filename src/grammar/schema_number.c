@@ -35,7 +35,7 @@ static bool to_decimal(double x, decimal *out) {
         const int n = snprintf(text, sizeof text, "%.*e", p, fabs(x));
         if (!pgd_parse_f64((pgd_sv){text, (size_t)n}, &back)) back = NAN;
     }
-    char digits[24];
+    char digits[24] = {0};
     int n_digits = 0, exponent = 0;
     const char *p = text;
     for (; *p && *p != 'e'; p++)

@@ -239,7 +239,7 @@ pgd_status pgd_added_parse(const pgd_json *list, const pgd_tok_vocab *vocab,
     size_t i = 0;
     for (const pgd_json *v = pgd_json_first(list); v != NULL; v = pgd_json_next(v), i++) {
         const pgd_tj_path at = pgd_tj_item(&(pgd_tj_path){"tokenizer"}, "added_tokens", i);
-        pgd_added_token t;
+        pgd_added_token t = {0};
         PGD_TRY(parse_token(v, &at, arena, &t, err));
         if (t.content.n == 0) continue;
         PGD_TRY(normalize_content(nz, arena, &t, err));

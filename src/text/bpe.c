@@ -133,7 +133,7 @@ static void put_merge(pgd_bpe *m, uint64_t pair, uint32_t rank, int32_t new_id) 
 
 static pgd_status add_merge(pgd_bpe *m, const pgd_json *e, size_t index, uint32_t rank,
                             pgd_buf *joined, pgd_error *err) {
-    pgd_sv a, b;
+    pgd_sv a = {NULL, 0}, b = {NULL, 0};
     PGD_TRY(merge_halves(e, index, &a, &b, err));
     if (b.n < m->prefix.n) {
         return pgd_fail(err, PGD_E_FORMAT,

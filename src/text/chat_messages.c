@@ -37,7 +37,7 @@ static pgd_status fail_at(builder *b, pgd_status code, const char *msg, const ch
 static pgd_status fail_at(builder *b, pgd_status code, const char *msg, const char *path, ...) {
     va_list ap;
     va_start(ap, path);
-    vsnprintf(b->param, 128, path, ap);
+    (void)vsnprintf(b->param, 128, path, ap);
     va_end(ap);
     return pgd_fail(b->err, code, "%s: %s", b->param, msg);
 }
@@ -349,7 +349,7 @@ static bool is_system(chat_role role) {
 static pgd_status look_over(builder *b) {
     size_t m = 0, n[CHAT_N_ROLES] = {0}, last = 0;
     for (const pgd_json *c = pgd_json_first(b->in->messages); c; c = pgd_json_next(c), m++) {
-        chat_role role;
+        chat_role role = (chat_role)0;
         PGD_TRY(read_role(b, c, m, &role));
         n[role]++;
         if (is_system(role)) last = m;
@@ -365,7 +365,7 @@ static pgd_status look_over(builder *b) {
 static pgd_status merge_systems(builder *b) {
     size_t m = 0, merged = 0;
     for (const pgd_json *c = pgd_json_first(b->in->messages); c; c = pgd_json_next(c), m++) {
-        chat_role role;
+        chat_role role = (chat_role)0;
         PGD_TRY(read_role(b, c, m, &role));
         if (!is_system(role)) continue;
         if (merged++) pgd_buf_puts(&b->system, "\n\n");
@@ -392,7 +392,7 @@ static pgd_status build(builder *b) {
     if (b->merge) PGD_TRY(merge_systems(b));
     size_t m = 0;
     for (const pgd_json *c = pgd_json_first(b->in->messages); c; c = pgd_json_next(c), m++) {
-        chat_role role;
+        chat_role role = (chat_role)0;
         PGD_TRY(read_role(b, c, m, &role));
         if (b->merge && is_system(role)) continue;
         const bool open = b->in->continue_final_message && !pgd_json_next(c);

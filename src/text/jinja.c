@@ -73,7 +73,7 @@ jval *jfail(jrun *r, const char *fmt, ...) {
     char msg[512];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(msg, sizeof(msg), fmt, ap);
+    (void)vsnprintf(msg, sizeof(msg), fmt, ap);
     va_end(ap);
     r->status = pgd_fail(r->err, PGD_E_INVALID, "template line %u: %s", r->line, msg);
     return NULL;
@@ -84,7 +84,7 @@ jval *jfail_code(jrun *r, pgd_status code, const char *fmt, ...) {
     char msg[PGD_ERROR_MSG_BYTES];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(msg, sizeof(msg), fmt, ap);
+    (void)vsnprintf(msg, sizeof(msg), fmt, ap);
     va_end(ap);
     r->status = pgd_fail(r->err, code, "%s", msg);
     return NULL;

@@ -16,7 +16,7 @@ jnode *jparse_fail(jparser *p, uint32_t line, const char *fmt, ...) {
     char msg[256];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(msg, sizeof(msg), fmt, ap);
+    (void)vsnprintf(msg, sizeof(msg), fmt, ap);
     va_end(ap);
     p->status =
         pgd_fail(p->err, PGD_E_FORMAT, "template line %u: %s", line ? line : p->tok->line, msg);
@@ -38,7 +38,7 @@ const char *jtok_describe(const jtok *tok, char buf[48]) {
     case JT_BLOCK_END:
         return "end of statement block";
     case JT_NAME:
-        snprintf(buf, 48, "'%.*s'", tok->text.n > 40 ? 40 : (int)tok->text.n, tok->text.p);
+        (void)snprintf(buf, 48, "'%.*s'", tok->text.n > 40 ? 40 : (int)tok->text.n, tok->text.p);
         return buf;
     case JT_STRING:
         return "a string";
@@ -47,9 +47,9 @@ const char *jtok_describe(const jtok *tok, char buf[48]) {
         return "a number";
     case JT_OP:
         if (tok->op >> 8)
-            snprintf(buf, 48, "'%c%c'", tok->op >> 8, tok->op & 255);
+            (void)snprintf(buf, 48, "'%c%c'", tok->op >> 8, tok->op & 255);
         else
-            snprintf(buf, 48, "'%c'", tok->op);
+            (void)snprintf(buf, 48, "'%c'", tok->op);
         return buf;
     }
     return "?";

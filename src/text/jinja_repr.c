@@ -44,8 +44,8 @@ size_t jfloat_repr(double f, char out[40]) {
     if (isnan(f)) return (size_t)snprintf(out, 40, "nan");
     if (isinf(f)) return (size_t)snprintf(out, 40, f < 0 ? "-inf" : "inf");
     if (f == 0) return (size_t)snprintf(out, 40, signbit(f) ? "-0.0" : "0.0");
-    char d[20];
-    int point;
+    char d[20] = {0};
+    int point = 0;
     size_t n = 0;
     const size_t nd = shortest_digits(fabs(f), d, &point);
     if (f < 0) out[n++] = '-';

@@ -93,7 +93,7 @@ static size_t find_last(pgd_sv s, pgd_sv needle, size_t from) {
 
 static jval *find_any(jrun *r, jval *self, const jargs *args, bool last, bool must) {
     jval *v[3];
-    size_t from, to, at = SIZE_MAX;
+    size_t from = 0, to = 0, at = SIZE_MAX;
     if (!jbind(r, "find", "sub!,start,end", args, v, 3) || !need_str(r, "find", v[0])) return NULL;
     if (!window(r, self, v[1], v[2], &from, &to) || !jsteps(r, self->as.s.n / 64)) return NULL;
     const pgd_sv hay = {self->as.s.p, to};
@@ -120,7 +120,7 @@ static jval *m_rindex(jrun *r, jval *self, const jargs *args) {
 
 static jval *m_count(jrun *r, jval *self, const jargs *args) {
     jval *v[3];
-    size_t from, to;
+    size_t from = 0, to = 0;
     int64_t count = 0;
     if (!jbind(r, "count", "sub!,start,end", args, v, 3) || !need_str(r, "count", v[0]))
         return NULL;
@@ -140,7 +140,7 @@ static bool affix(pgd_sv s, const jval *v, bool front) {
 /* startswith and endswith: one string or a tuple of them. */
 static jval *has_affix(jrun *r, jval *self, const jargs *args, bool front) {
     jval *v[3];
-    size_t from, to;
+    size_t from = 0, to = 0;
     const char *const name = front ? "startswith" : "endswith";
     if (!jbind(r, name, "prefix!,start,end", args, v, 3)) return NULL;
     if (!window(r, self, v[1], v[2], &from, &to)) return NULL;
