@@ -28,7 +28,7 @@ typedef struct decimal {
 
 /* The decimal digits of |x|. False when there are too many. */
 static bool to_decimal(double x, decimal *out) {
-    char text[64];
+    char text[64] = {0};
     double back = NAN;
     memset(out, 0, sizeof *out);
     for (int p = 0; p <= 17 && back != fabs(x); p++) {
