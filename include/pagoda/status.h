@@ -35,6 +35,11 @@ typedef struct pgd_error {
 pgd_status pgd_fail(pgd_error *err, pgd_status code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+#ifdef __clang_analyzer__
+/* The static analyser sees one file at a time: tell it that a failure is the code given. */
+#define pgd_fail(err, code, ...) ((void)(pgd_fail)(err, code, __VA_ARGS__), (code))
+#endif
+
 /* Prepend "<formatted>: " to an error already recorded. Returns err's code (PGD_E_INTERNAL when
  * err is NULL), so that callers write `return pgd_wrap(err, "loading %s", path)`. */
 pgd_status pgd_wrap(pgd_error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

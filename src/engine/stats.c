@@ -20,7 +20,9 @@ static const double CHOICES[] = {1, 2, 5, 10, 20};
 
 #define COUNTER(name, help)                                                                        \
     pgd_metrics_counter(r, "pagoda_" name "_total", "vllm:" name "_total", "", help)
+/* NOLINTBEGIN(bugprone-macro-parentheses): literals are joined */
 #define GAUGE(name, help) pgd_metrics_gauge(r, "pagoda_" name, "vllm:" name, "", help)
+/* NOLINTEND(bugprone-macro-parentheses) */
 #define HISTOGRAM(name, bounds, help)                                                              \
     pgd_metrics_histogram(r, "pagoda_" name, "vllm:" name, "", help, bounds,                       \
                           sizeof bounds / sizeof bounds[0])

@@ -276,6 +276,7 @@ static pgd_status spec_from_root(const fields *f, pgd_model_spec *s, pgd_error *
         return pgd_fail(err, PGD_E_FORMAT, "%s: holds %s, expected an object", f->file,
                         pgd_json_type_name(f->obj));
     PGD_TRY(find_family(f, &row, err));
+    PGD_ASSERT(row != NULL);
     (void)snprintf(s->architecture, sizeof s->architecture, "%s", row->name);
     PGD_TRY(refuse_foreign(f, err));
     PGD_TRY(dtype_field(f, s, err));

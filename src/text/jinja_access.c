@@ -13,8 +13,8 @@
 static jval *unsafe_method(jrun *r, const jval *obj, pgd_sv name) {
     char *const hint = jalloc(r, 128);
     if (!hint) return NULL;
-    snprintf(hint, 128, "access to attribute '%.*s' of '%s' object is unsafe.",
-             name.n > 40 ? 40 : (int)name.n, name.p, jtype_name(obj));
+    (void)snprintf(hint, 128, "access to attribute '%.*s' of '%s' object is unsafe.",
+                   name.n > 40 ? 40 : (int)name.n, name.p, jtype_name(obj));
     return jundef_hint(r, hint);
 }
 

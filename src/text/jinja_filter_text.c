@@ -171,7 +171,7 @@ static void put_quoted(jrun *r, jsb *b, const jval *s, bool query) {
         if (query && c == ' ')
             hex[0] = '+';
         else if (!plain)
-            snprintf(hex, sizeof(hex), "%%%02X", c);
+            (void)snprintf(hex, sizeof(hex), "%%%02X", c);
         jsb_put(r, b, pgd_sv_c(hex), trusted);
     }
 }

@@ -13,6 +13,7 @@
 
 size_t jutf8_chars(const char *p, size_t n) {
     size_t chars = 0;
+    PGD_ASSERT(p || !n);
     for (size_t i = 0; i < n; i++)
         chars += ((unsigned char)p[i] & 0xc0) != 0x80;
     return chars;

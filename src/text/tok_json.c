@@ -9,13 +9,13 @@
 
 pgd_tj_path pgd_tj_root(const char *name) {
     pgd_tj_path p;
-    snprintf(p.s, sizeof p.s, "%s", name);
+    (void)snprintf(p.s, sizeof p.s, "%s", name);
     return p;
 }
 
 pgd_tj_path pgd_tj_item(const pgd_tj_path *parent, const char *key, size_t index) {
     pgd_tj_path p;
-    snprintf(p.s, sizeof p.s, "%.150s.%s[%zu]", parent->s, key, index);
+    (void)snprintf(p.s, sizeof p.s, "%.150s.%s[%zu]", parent->s, key, index);
     return p;
 }
 

@@ -55,6 +55,7 @@ static bool grow_nodes(pgd_tok_trie *t, span_of_keys **work) {
 static pgd_status add_node(pgd_tok_trie *t, span_of_keys **work, uint8_t label, span_of_keys keys) {
     if (t->n >= INT32_MAX) return PGD_E_LIMIT;
     if (!grow_nodes(t, work)) return PGD_E_NOMEM;
+    PGD_ASSERT(*work != NULL && t->first != NULL);
     t->first[t->n] = 0;
     t->n_kids[t->n] = 0;
     t->label[t->n] = label;

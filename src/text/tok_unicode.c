@@ -218,6 +218,7 @@ static pgd_status normalize_segment(pgd_uc_form form, const pgd_tok_text *in, si
         l->n = (size_t)got;
     }
     const uint32_t origin = pgd_tok_text_origin(in, begin);
+    PGD_ASSERT(l->v != NULL || l->n == 0);
     for (size_t i = 0; i < l->n; i++) {
         pgd_tok_text_put_cp(out, (uint32_t)l->v[i], origin);
     }

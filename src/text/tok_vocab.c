@@ -66,7 +66,7 @@ pgd_status pgd_tok_vocab_parse(const pgd_json *obj, const pgd_tj_path *at, pgd_a
 void pgd_tok_vocab_bytes(const pgd_tok_vocab *v, int32_t out[256]) {
     for (unsigned b = 0; b < 256; b++) {
         char s[8];
-        snprintf(s, sizeof s, "<0x%02X>", b);
+        (void)snprintf(s, sizeof s, "<0x%02X>", b);
         out[b] = pgd_tok_vocab_id(v, pgd_sv_c(s));
     }
 }

@@ -94,8 +94,8 @@ pgd_status pgd_cpu_reserve(pgd_cpu_device *c, size_t bytes, pgd_error *err) {
 
 static void fill_base(pgd_cpu_device *c) {
     pgd_device *b = &c->base;
-    snprintf(b->info.name, sizeof b->info.name, "cpu %s, %u thread%s", pgd_isa_name(c->isa),
-             c->n_threads, c->n_threads == 1 ? "" : "s");
+    (void)snprintf(b->info.name, sizeof b->info.name, "cpu %s, %u thread%s", pgd_isa_name(c->isa),
+                   c->n_threads, c->n_threads == 1 ? "" : "s");
     b->info.page_tokens_default = 16;
     b->info.page_tokens_min = 16;
     b->info.page_tokens_max = 256;

@@ -115,6 +115,7 @@ static void run_shapes(const shape_table table, const float *a, const void *cons
         while (n > 1 && n * n_rows > MAX_ACC)
             n /= 2;
         for (uint32_t r = 0; r < n_rows; r += MAX_ROWS)
+            /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): rows and panels are at least 1 */
             table[pgd_cpu_min(MAX_ROWS, n_rows - r)][n](
                 a + r, n_rows, b + p, k, c + (size_t)r * ldc + p * PGD_CPU_LANES, ldc, accumulate);
         p += n;
