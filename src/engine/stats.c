@@ -20,18 +20,18 @@ static const double CHOICES[] = {1, 2, 5, 10, 20};
 
 #define COUNTER(name, help)                                                                        \
     pgd_metrics_counter(r, "pagoda_" name "_total", "vllm:" name "_total", "", help)
-/* NOLINTBEGIN(bugprone-macro-parentheses): literals are joined */
-#define GAUGE(name, help) pgd_metrics_gauge(r, "pagoda_" name, "vllm:" name, "", help)
-/* NOLINTEND(bugprone-macro-parentheses) */
 #define HISTOGRAM(name, bounds, help)                                                              \
     pgd_metrics_histogram(r, "pagoda_" name, "vllm:" name, "", help, bounds,                       \
                           sizeof bounds / sizeof bounds[0])
 
 static void init_state(pgd_metrics *r, engine_metrics *m) {
     static const char *const kv = "pagoda_kv_blocks", *const kv_help = "KV blocks by state.";
-    m->running = GAUGE("num_requests_running", "Sequences in execution batches.");
-    m->waiting = GAUGE("num_requests_waiting", "Sequences waiting to be processed.");
-    m->kv_usage = GAUGE("kv_cache_usage_perc", "KV blocks in use by sequences, 1 = all.");
+    m->running = pgd_metrics_gauge(r, "pagoda_num_requests_running", "vllm:num_requests_running",
+                                   "", "Sequences in execution batches.");
+    m->waiting = pgd_metrics_gauge(r, "pagoda_num_requests_waiting", "vllm:num_requests_waiting",
+                                   "", "Sequences waiting to be processed.");
+    m->kv_usage = pgd_metrics_gauge(r, "pagoda_kv_cache_usage_perc", "vllm:kv_cache_usage_perc", "",
+                                    "KV blocks in use by sequences, 1 = all.");
     m->kv_free = pgd_metrics_gauge(r, kv, NULL, "state=\"free\"", kv_help);
     m->kv_active = pgd_metrics_gauge(r, kv, NULL, "state=\"active\"", kv_help);
     m->kv_cached = pgd_metrics_gauge(r, kv, NULL, "state=\"cached\"", kv_help);
