@@ -20,9 +20,11 @@ static const double CHOICES[] = {1, 2, 5, 10, 20};
 
 #define COUNTER(name, help)                                                                        \
     pgd_metrics_counter(r, "pagoda_" name "_total", "vllm:" name "_total", "", help)
+/* NOLINTBEGIN(bugprone-macro-parentheses): literals are joined */
 #define HISTOGRAM(name, bounds, help)                                                              \
     pgd_metrics_histogram(r, "pagoda_" name, "vllm:" name, "", help, bounds,                       \
                           sizeof bounds / sizeof bounds[0])
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static void init_state(pgd_metrics *r, engine_metrics *m) {
     static const char *const kv = "pagoda_kv_blocks", *const kv_help = "KV blocks by state.";
