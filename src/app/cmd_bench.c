@@ -29,7 +29,7 @@
         ROW(CHOICE, "load-format", FLAG(load_format), "auto", 0, 0, "auto|dummy",                  \
             "dummy: random weights."),                                                             \
         ROW(CHOICE, "device", FLAG(device), "auto", 0, 0, "auto|cpu|cuda",                         \
-            "auto: a GPU when there is one."),                                                     \
+            "auto and cpu: the CPU; this build has no other."),                                    \
         ROW(COUNT, "threads", FLAG(threads), "0", 0, 1024, "N", "CPU threads. 0: all cores."),     \
         ROW(CHOICE, "cpu-isa", FLAG(cpu_isa), "auto", 0, 0, "auto|scalar|avx2|avx512|avx512bf16",  \
             "Instruction set of the CPU kernels."),                                                \

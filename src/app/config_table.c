@@ -64,7 +64,8 @@ static const pgd_config_row model_rows[] = {
 
 static const pgd_config_row device_rows[] = {
     ROW_CHOICE("device", device, "auto", "auto|cpu|cuda|sim",
-               "Where the model runs. auto: a GPU when there is one. sim: no model, invented "
+               "Where the model runs. auto and cpu: the CPU; cuda is refused until its backend is "
+               "built. sim: no model, invented "
                "tokens, for load tests of everything else."),
     ROW_COUNT("threads", threads, "0", 0, 1024, "CPU threads for the model. 0: all cores."),
     ROW_CHOICE("cpu-isa", cpu_isa, "auto", "auto|scalar|avx2|avx512|avx512bf16",
