@@ -58,7 +58,7 @@ int pgd_status_http(pgd_status s);
     } while (0)
 
 /* A broken invariant of our own code: print and abort. Kept in release builds on cold paths. */
-_Noreturn void pgd_assert_fail(const char *expr, const char *file, int line);
+void pgd_assert_fail(const char *expr, const char *file, int line) __attribute__((noreturn));
 #define PGD_ASSERT(cond) ((cond) ? (void)0 : pgd_assert_fail(#cond, __FILE__, __LINE__))
 
 #endif
