@@ -101,10 +101,10 @@ fuzz() {
     done
 }
 
-# A Python with the openai client, made once.
+# A Python with the official clients, made once.
 python_with_client() {
     local venv=build/venv
-    $venv/bin/python -c 'import openai' 2>/dev/null && return
+    $venv/bin/python -c 'import openai, anthropic' 2>/dev/null && return
     rm -rf $venv
     python3 -m venv $venv && $venv/bin/pip install -q -r tests/e2e/requirements.txt
 }

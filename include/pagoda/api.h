@@ -20,11 +20,13 @@
 
 typedef enum pgd_route {
     PGD_ROUTE_NONE = 0,
-    PGD_ROUTE_ROOT,        /* GET / : what is here */
-    PGD_ROUTE_CHAT,        /* POST /v1/chat/completions */
-    PGD_ROUTE_COMPLETIONS, /* POST /v1/completions */
-    PGD_ROUTE_MODELS,      /* GET /v1/models */
-    PGD_ROUTE_MODEL,       /* GET /v1/models/{id}; arg = decoded id */
+    PGD_ROUTE_ROOT,         /* GET / : what is here */
+    PGD_ROUTE_CHAT,         /* POST /v1/chat/completions */
+    PGD_ROUTE_COMPLETIONS,  /* POST /v1/completions */
+    PGD_ROUTE_MESSAGES,     /* POST /v1/messages */
+    PGD_ROUTE_COUNT_TOKENS, /* POST /v1/messages/count_tokens */
+    PGD_ROUTE_MODELS,       /* GET /v1/models */
+    PGD_ROUTE_MODEL,        /* GET /v1/models/{id}; arg = decoded id */
     PGD_ROUTE_TOKENIZE,
     PGD_ROUTE_DETOKENIZE,
     PGD_ROUTE_HEALTH,  /* = ready; also /ping, /ready, /readyz */
@@ -34,6 +36,9 @@ typedef enum pgd_route {
     PGD_ROUTE_VERSION, /* /version */
     PGD_ROUTE_N
 } pgd_route;
+
+/* Whether the clients of the route are Anthropic's: their errors have another shape. */
+bool pgd_route_is_anthropic(pgd_route r);
 
 typedef struct pgd_api pgd_api;           /* one a process */
 typedef struct pgd_api_loop pgd_api_loop; /* one an event loop */
@@ -144,5 +149,9 @@ void pgd_call_release(pgd_call **c);
  * refusals (413, 431, 404, 405, 401, 400). code may be NULL (null). */
 void pgd_api_error_body(pgd_buf *out, const char *message, const char *type, const char *param,
                         const char *code);
+/* The same in Anthropic's shape: {"type": "error", "error": {"type", "message"}, "request_id"}. The
+ * type follows from the HTTP status. */
+void pgd_api_error_body_anthropic(pgd_buf *out, int http, const char *message,
+                                  const char *request_id);
 
 #endif

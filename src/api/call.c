@@ -14,12 +14,22 @@
 #include "pagoda/log.h"
 #include "pagoda/mem.h"
 
+bool api_is_chat(pgd_route r) {
+    return r == PGD_ROUTE_CHAT || r == PGD_ROUTE_MESSAGES;
+}
+
 static bool is_generation(pgd_route r) {
-    return r == PGD_ROUTE_CHAT || r == PGD_ROUTE_COMPLETIONS;
+    return r == PGD_ROUTE_COMPLETIONS || api_is_chat(r);
 }
 
 static bool needs_worker(pgd_route r) {
-    return is_generation(r) || r == PGD_ROUTE_TOKENIZE || r == PGD_ROUTE_DETOKENIZE;
+    return is_generation(r) || r == PGD_ROUTE_TOKENIZE || r == PGD_ROUTE_DETOKENIZE ||
+           r == PGD_ROUTE_COUNT_TOKENS;
+}
+
+const api_wire *api_wire_of(pgd_route r) {
+    if (pgd_route_is_anthropic(r)) return &api_wire_messages;
+    return r == PGD_ROUTE_CHAT ? &api_wire_chat : &api_wire_completions;
 }
 
 void api_random_id(char *out, size_t n) {
@@ -63,7 +73,9 @@ void api_call_fix_headers(pgd_call *c, int http, const char *content_type) {
     const uint64_t ms = (pgd_clock_now(&c->api->clock) - c->begin_ns) / 1000000u;
     pgd_buf *const h = &c->headers;
     pgd_buf_putf(h, "x-request-id: %s\r\n", c->request_id);
-    if (is_generation(c->route))
+    if (pgd_route_is_anthropic(c->route))
+        pgd_buf_putf(h, "request-id: %s\r\n", c->request_id);
+    else if (is_generation(c->route))
         pgd_buf_putf(h, "openai-processing-ms: %llu\r\n", (unsigned long long)ms);
     if (c->streaming) pgd_buf_puts(h, "cache-control: no-cache\r\nx-accel-buffering: no\r\n");
     if (c->g.ignored_priority) pgd_buf_puts(h, "x-pagoda-ignored: priority\r\n");
@@ -114,17 +126,17 @@ void api_call_fail(pgd_call *c, const api_error *e) {
     }
     api_call_cancel(c, c->err.status == PGD_E_TIMEOUT ? PGD_CANCEL_DEADLINE : PGD_CANCEL_CLIENT);
     c->mark = c->out.n;
-    if (c->streaming) {
-        pgd_buf_puts(&c->out, "data: ");
+    if (!c->streaming) pgd_buf_clear(&c->out);
+    if (c->wire)
+        c->wire->error(c);
+    else
         api_error_write(&c->err, &c->out);
-        pgd_buf_puts(&c->out, "\n\ndata: [DONE]\n\n");
+    if (c->streaming) {
         if (c->out.failed) { /* no memory even for that: the stream just ends, at a whole event */
             c->out.failed = false;
             c->out.n = c->mark;
         }
     } else {
-        pgd_buf_clear(&c->out);
-        api_error_write(&c->err, &c->out);
         if (c->out.failed) pgd_buf_clear(&c->out); /* the status alone must do */
         api_call_fix_headers(c, pgd_status_http(c->err.status), "application/json");
     }
@@ -191,13 +203,13 @@ pgd_call *pgd_api_begin(pgd_api_loop *l, const pgd_api_request *rq) {
         api_route_small(c, rq->arg);
         return c;
     }
+    c->wire = api_wire_of(c->route);
     api_error e = {0};
     if (api_admit(a, &e) != PGD_OK || (c->tenant.failed && api_fail_nomem(&e) != PGD_OK)) {
         api_call_fail(c, &e);
         return c;
     }
     c->model = atomic_load_explicit(&a->model, memory_order_acquire);
-    c->wire = c->route == PGD_ROUTE_CHAT ? &api_wire_chat : &api_wire_completions;
     memcpy(c->id, c->wire->id_prefix, strlen(c->wire->id_prefix));
     api_random_id(c->id + strlen(c->wire->id_prefix), 24);
     c->counted = true;
@@ -240,7 +252,7 @@ static pgd_status submit_failed(pgd_call *c, const pgd_error *err, api_error *e)
         return api_overloaded(c->api, e);
     }
     return api_fail_from(e, err, "context_length_exceeded",
-                         c->route == PGD_ROUTE_CHAT ? "messages" : "prompt");
+                         api_is_chat(c->route) ? "messages" : "prompt");
 }
 
 /* A batch goes in piece by piece, so that one call neither fills the queue for all nor is refused
@@ -310,13 +322,7 @@ static void end_of_all(pgd_call *c) {
         api_call_end(c);
         return;
     }
-    if (c->g.include_usage) {
-        pgd_buf_putsv(&c->out, pgd_buf_sv(&c->g.prefix));
-        pgd_buf_puts(&c->out, "],\"usage\":");
-        api_usage_write(c, &c->out);
-        pgd_buf_puts(&c->out, "}\n\n");
-    }
-    pgd_buf_puts(&c->out, "data: [DONE]\n\n");
+    c->wire->end(c);
     api_call_event_done(c);
     api_call_end(c);
 }
@@ -408,7 +414,7 @@ bool pgd_call_tick(pgd_call *c) {
     if (now - (c->last_out_ns ? c->last_out_ns : c->begin_ns) < every) return false;
     api_call_start_stream(c);
     c->mark = c->out.n;
-    pgd_buf_puts(&c->out, ": keep-alive\n\n");
+    c->wire->keep_alive(c);
     api_call_event_done(c);
     return true;
 }
@@ -439,6 +445,7 @@ void api_call_collect(pgd_call *c) {
     pgd_free(g->choices);
     pgd_free(g->requests);
     pgd_buf_fini(&g->prefix);
+    api_items_fini(&c->items);
     pgd_buf_fini(&c->body);
     pgd_buf_fini(&c->tenant);
     pgd_buf_fini(&c->headers);

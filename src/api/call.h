@@ -11,6 +11,7 @@
 #define PAGODA_API_CALL_H
 
 #include "errors.h"
+#include "items.h"
 #include "pagoda/api.h"
 #include "pagoda/arena.h"
 #include "pagoda/pool.h"
@@ -165,6 +166,8 @@ struct pgd_call {
     pgd_arena *arena;
     pgd_sv model_name;
     api_gen g;
+    api_items items;       /* of the answer, where the protocol has items */
+    uint64_t asked_tokens; /* messages: max_tokens */
     uint32_t n_inside;
 
     api_error err;
@@ -174,9 +177,10 @@ struct pgd_call {
     size_t mark; /* out up to here is whole events */
 };
 
-/* How events of a call become bytes: chat or completions, streamed or not. All on the loop. */
+/* How events of a call become bytes: one for each protocol, streamed or not. All on the loop. */
 typedef struct api_wire {
-    const char *id_prefix, *object, *chunk_object;
+    const char *id_prefix, *object;
+    const char *chunk_object; /* NULL: the stream has no chunks of choices */
     /* The first token is there: what opens the stream. */
     void (*begin)(pgd_call *c);
     /* The prompt as the beginning of the text (echo); NULL where there is no such thing. */
@@ -189,8 +193,18 @@ typedef struct api_wire {
     void (*finish)(pgd_call *c, api_choice *ch, uint32_t to);
     /* Not streamed: the whole answer. */
     void (*answer)(pgd_call *c);
+    /* The stream has ended well: what comes behind the last choice. */
+    void (*end)(pgd_call *c);
+    /* The call fails with c->err: the events that say so if it is streaming, else the body. */
+    void (*error)(pgd_call *c);
+    /* Streamed, and nothing was sent for a while. */
+    void (*keep_alive)(pgd_call *c);
 } api_wire;
-extern const api_wire api_wire_chat, api_wire_completions;
+extern const api_wire api_wire_chat, api_wire_completions, api_wire_messages;
+/* Of a route that a worker serves. */
+const api_wire *api_wire_of(pgd_route r);
+/* Whether the prompt of the route is a conversation. */
+bool api_is_chat(pgd_route r);
 
 /* prep.c: the worker's part of generation and (de)tokenization. Fills the call or c->err. */
 void api_prep_run(pgd_call *c);
@@ -200,9 +214,14 @@ pgd_status api_prep_prompts(pgd_call *c, const api_fields *f);
 pgd_status api_encode_chat(pgd_call *c, const api_fields *f, pgd_ids *out);
 pgd_status api_encode_text(pgd_call *c, pgd_sv text, bool add_special, const char *param,
                            pgd_ids *out);
+/* messages_in.c: what a chat client would have sent instead of an Anthropic body; also of
+ * count_tokens. */
+pgd_status api_messages_to_chat(pgd_call *c, const pgd_json *body, pgd_buf *out);
 /* tokenize.c: on a worker; the answer is written to c->out. */
 pgd_status api_run_tokenize(pgd_call *c, const pgd_json *body);
 pgd_status api_run_detokenize(pgd_call *c, const pgd_json *body);
+/* The number of prompt tokens of a chat body, as the route's protocol says it. */
+pgd_status api_run_count(pgd_call *c, const pgd_json *chat);
 /* The served name that `name` means (param "model"), or model_not_found. */
 pgd_status api_pick_model(const pgd_api_model *m, pgd_sv name, api_error *e);
 
@@ -224,6 +243,10 @@ uint32_t api_prompt_tokens(const pgd_call *c);
 uint32_t api_cached_tokens(const pgd_call *c);
 uint32_t api_completion_tokens(const pgd_call *c);
 const char *api_finish_name(const api_choice *ch);
+/* The id of a call: what the model called it (the first id_len of bytes), or a new one: prefix and
+ * 24 characters, or the form that the model's template takes. JSON-escaped. */
+void api_call_id_write(const pgd_call *c, const char *prefix, const api_piece *v, pgd_sv bytes,
+                       pgd_buf *out);
 /* `null`, the stop string, or the stop token id. */
 void api_stop_reason_write(const pgd_call *c, const api_choice *ch, pgd_buf *out);
 /* [1,2,3] */
@@ -233,6 +256,10 @@ void api_ids_write(const int32_t *ids, size_t n, pgd_buf *out);
 void api_chunk_open(pgd_call *c);
 /* prompt: NULL, or prompt_token_ids of the chunk. */
 void api_chunk_close(pgd_call *c, const pgd_ids *prompt);
+/* The ends of a stream of chunks: usage where it is wanted and [DONE]; an error; a comment. */
+void api_chunks_end(pgd_call *c);
+void api_chunks_error(pgd_call *c);
+void api_comment(pgd_call *c);
 /* Start of a non-streamed answer up to `"choices":[`, and its end. */
 void api_answer_open(pgd_call *c);
 void api_answer_close(pgd_call *c, const pgd_ids *prompt);

@@ -58,21 +58,10 @@ static void close_delta(pgd_call *c, api_choice *ch, uint32_t to) {
     api_chunk_close(c, NULL);
 }
 
-/* What the model called the call, or a new name of the form that its template takes. */
-static void put_call_id(const pgd_call *c, const api_piece *v, pgd_sv bytes, pgd_buf *b) {
-    const uint32_t digits = api_tool_id_digits(c->g.parsing.formats.tools);
-    char id[32];
-    api_random_id(id, digits ? digits : 24);
-    if (v->id_len)
-        pgd_json_escape(b, (pgd_sv){bytes.p, v->id_len});
-    else
-        pgd_buf_putf(b, "%s%s", digits ? "" : "call_", id);
-}
-
 /* `"id":…,"type":"function","function":{"name":…,"arguments":"` */
 static void put_call_head(const pgd_call *c, const api_piece *v, pgd_sv bytes, pgd_buf *b) {
     pgd_buf_puts(b, "\"id\":\"");
-    put_call_id(c, v, bytes, b);
+    api_call_id_write(c, "call_", v, bytes, b);
     pgd_buf_puts(b, "\",\"type\":\"function\",\"function\":{\"name\":\"");
     pgd_json_escape(b, (pgd_sv){bytes.p + v->id_len, bytes.n - v->id_len});
     pgd_buf_puts(b, "\",\"arguments\":\"");
@@ -204,4 +193,7 @@ const api_wire api_wire_chat = {.id_prefix = "chatcmpl-",
                                 .begin = begin,
                                 .piece = piece,
                                 .finish = finish,
-                                .answer = answer};
+                                .answer = answer,
+                                .end = api_chunks_end,
+                                .error = api_chunks_error,
+                                .keep_alive = api_comment};

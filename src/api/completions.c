@@ -119,4 +119,7 @@ const api_wire api_wire_completions = {.id_prefix = "cmpl-",
                                        .echo = echo,
                                        .piece = piece,
                                        .finish = finish,
-                                       .answer = answer};
+                                       .answer = answer,
+                                       .end = api_chunks_end,
+                                       .error = api_chunks_error,
+                                       .keep_alive = api_comment};

@@ -104,3 +104,43 @@ void pgd_api_error_body(pgd_buf *out, const char *message, const char *type, con
                         const char *code) {
     write_object(out, message, type, param, code, 0, 0);
 }
+
+static const char *anthropic_type(int http) {
+    switch (http) {
+    case 401:
+        return "authentication_error";
+    case 403:
+        return "permission_error";
+    case 404:
+        return "not_found_error";
+    case 413:
+        return "request_too_large";
+    case 429:
+        return "rate_limit_error";
+    case 503:
+        return "overloaded_error";
+    case 504:
+        return "timeout_error";
+    default:
+        return http < 500 ? "invalid_request_error" : "api_error";
+    }
+}
+
+void pgd_api_error_body_anthropic(pgd_buf *out, int http, const char *message,
+                                  const char *request_id) {
+    pgd_jsonw w;
+    pgd_jsonw_init(&w, out);
+    pgd_jsonw_obj(&w);
+    pgd_jsonw_key(&w, "type");
+    pgd_jsonw_cstr(&w, "error");
+    pgd_jsonw_key(&w, "error");
+    pgd_jsonw_obj(&w);
+    pgd_jsonw_key(&w, "type");
+    pgd_jsonw_cstr(&w, anthropic_type(http));
+    pgd_jsonw_key(&w, "message");
+    pgd_jsonw_cstr(&w, message);
+    pgd_jsonw_end_obj(&w);
+    pgd_jsonw_key(&w, "request_id");
+    pgd_jsonw_cstr(&w, request_id);
+    pgd_jsonw_end_obj(&w);
+}

@@ -51,7 +51,7 @@ static void settle_sampling(const api_fields *f, const pgd_generation_config *gc
 
 static pgd_status settle_logprobs(pgd_call *c, const api_fields *f, pgd_sampling *s, api_error *e) {
     api_gen *const g = &c->g;
-    if (c->route == PGD_ROUTE_CHAT) {
+    if (api_is_chat(c->route)) {
         g->want_logprobs = f->logprobs.given && f->logprobs.v;
         if (!g->want_logprobs && f->top_logprobs.given && f->top_logprobs.v > 0)
             return api_fail(e, PGD_E_INVALID, "invalid_value", "top_logprobs",
@@ -62,7 +62,7 @@ static pgd_status settle_logprobs(pgd_call *c, const api_fields *f, pgd_sampling
         g->want_logprobs = f->n_logprobs.given;
         g->n_top = f->n_logprobs.given ? (uint32_t)f->n_logprobs.v : 0;
     }
-    const char *const name = c->route == PGD_ROUTE_CHAT ? "top_logprobs" : "logprobs";
+    const char *const name = api_is_chat(c->route) ? "top_logprobs" : "logprobs";
     if (g->n_top > c->model->max_logprobs)
         return api_fail(e, PGD_E_INVALID, "integer_above_max_value", name,
                         "Invalid '%s': integer above maximum value. Expected a value <= %u, but "
@@ -95,7 +95,7 @@ static uint64_t wanted_tokens(const pgd_call *c, const api_fields *f) {
     if (f->max_tokens.given) return (uint64_t)f->max_tokens.v;
     const pgd_generation_config *const g = c->model->generation;
     if (g && g->has_max_new_tokens && g->max_new_tokens) return g->max_new_tokens;
-    return c->route == PGD_ROUTE_CHAT ? UINT64_MAX : DEFAULT_COMPLETION_TOKENS;
+    return api_is_chat(c->route) ? UINT64_MAX : DEFAULT_COMPLETION_TOKENS;
 }
 
 /* Length rule: a prompt that leaves no room for one token is an error with the numbers; a wish that
@@ -104,7 +104,7 @@ static pgd_status settle_length(pgd_call *c, const api_fields *f, api_request *q
     const uint64_t ctx = c->model->max_model_len, n = q->prompt.n;
     const bool given = f->max_completion_tokens.given || f->max_tokens.given;
     const uint64_t want = wanted_tokens(c, f);
-    const bool chat = c->route == PGD_ROUTE_CHAT;
+    const bool chat = api_is_chat(c->route);
     if (n + 1 > ctx) {
         const uint64_t asked = given && want ? want : 1;
         e->n_prompt_tokens = (int64_t)n;
@@ -255,7 +255,7 @@ static pgd_status settle_flags(pgd_call *c, const api_fields *f, api_error *e) {
  * text; without a format for reasoning, or where the client wants it so, reasoning does. */
 static pgd_status settle_parsing(pgd_call *c, const api_fields *f, api_error *e) {
     api_gen *const g = &c->g;
-    if (c->route != PGD_ROUTE_CHAT) return PGD_OK;
+    if (!api_is_chat(c->route)) return PGD_OK;
     g->parsing.formats = c->api->formats;
     g->one_call = !on(&f->parallel_tool_calls, true);
     g->drop_reasoning = !on(&f->include_reasoning, true);
@@ -294,7 +294,7 @@ static pgd_status prep_generation(pgd_call *c, const pgd_json *body) {
     api_gen *const g = &c->g;
     api_fields f;
     pgd_request common = {0};
-    const unsigned route = c->route == PGD_ROUTE_CHAT ? API_ON_CHAT : API_ON_COMPLETIONS;
+    const unsigned route = api_is_chat(c->route) ? API_ON_CHAT : API_ON_COMPLETIONS;
     PGD_TRY(api_fields_read(body, route, &f, e));
     PGD_TRY(settle_flags(c, &f, e));
     settle_sampling(&f, c->model->generation, &common.sampling);
@@ -325,8 +325,30 @@ static pgd_status prep_generation(pgd_call *c, const pgd_json *body) {
     }
     g->keep_pending = g->want_logprobs || g->want_ids;
     PGD_TRY(lay_out_choices(c, n, e));
-    if (g->stream) make_prefix(c);
+    if (g->stream && c->wire->chunk_object) make_prefix(c);
     return g->prefix.failed ? api_fail_nomem(e) : PGD_OK;
+}
+
+/* A body of another protocol: what a chat client would have sent takes its place, so that every
+ * rule of chat holds there too. */
+static pgd_status prep_translated(pgd_call *c, const pgd_json *body,
+                                  pgd_status (*translate)(pgd_call *, const pgd_json *,
+                                                          pgd_buf *)) {
+    pgd_buf text = {0};
+    pgd_json_doc *doc = NULL;
+    pgd_error err = {0};
+    pgd_status st = translate(c, body, &text);
+    if (st == PGD_OK && text.failed) st = api_fail_nomem(&c->err);
+    if (st == PGD_OK &&
+        pgd_json_parse(pgd_buf_sv(&text), &pgd_json_limits_file, &doc, &err) != PGD_OK)
+        st = api_fail_from(&c->err, &err, "invalid_value", NULL);
+    pgd_buf_fini(&text);
+    if (st == PGD_OK && c->route == PGD_ROUTE_COUNT_TOKENS)
+        st = api_run_count(c, pgd_json_root(doc));
+    else if (st == PGD_OK)
+        st = prep_generation(c, pgd_json_root(doc));
+    pgd_json_free(&doc);
+    return st;
 }
 
 static pgd_status run(pgd_call *c, pgd_json_doc **doc) {
@@ -345,7 +367,8 @@ static pgd_status run(pgd_call *c, pgd_json_doc **doc) {
     const pgd_json *const root = pgd_json_root(*doc);
     if (c->route == PGD_ROUTE_TOKENIZE) return api_run_tokenize(c, root);
     if (c->route == PGD_ROUTE_DETOKENIZE) return api_run_detokenize(c, root);
-    return prep_generation(c, root);
+    if (!pgd_route_is_anthropic(c->route)) return prep_generation(c, root);
+    return prep_translated(c, root, api_messages_to_chat);
 }
 
 void api_prep_run(pgd_call *c) {

@@ -49,6 +49,18 @@ pgd_status api_run_tokenize(pgd_call *c, const pgd_json *body) {
     return st;
 }
 
+pgd_status api_run_count(pgd_call *c, const pgd_json *chat) {
+    api_fields f;
+    PGD_TRY(api_fields_read(chat, API_ON_CHAT, &f, &c->err));
+    if (!f.model.p) return api_fail_missing(&c->err, "model");
+    PGD_TRY(api_pick_model(c->model, f.model, &c->err));
+    pgd_ids ids = {0};
+    const pgd_status st = api_encode_chat(c, &f, &ids);
+    if (st == PGD_OK) pgd_buf_putf(&c->out, "{\"input_tokens\":%zu}", ids.n);
+    pgd_ids_fini(&ids);
+    return st;
+}
+
 pgd_status api_run_detokenize(pgd_call *c, const pgd_json *body) {
     api_fields f;
     api_error *const e = &c->err;

@@ -52,6 +52,17 @@ const char *api_finish_name(const api_choice *ch) {
     return ch->n_calls ? "tool_calls" : "stop";
 }
 
+void api_call_id_write(const pgd_call *c, const char *prefix, const api_piece *v, pgd_sv bytes,
+                       pgd_buf *out) {
+    const uint32_t digits = api_tool_id_digits(c->g.parsing.formats.tools);
+    char id[32];
+    api_random_id(id, digits ? digits : 24);
+    if (v->id_len)
+        pgd_json_escape(out, (pgd_sv){bytes.p, v->id_len});
+    else
+        pgd_buf_putf(out, "%s%s", digits ? "" : prefix, id);
+}
+
 void api_stop_reason_write(const pgd_call *c, const api_choice *ch, pgd_buf *out) {
     if (ch->stop_index >= 0) {
         pgd_buf_putc(out, '"');
@@ -94,6 +105,26 @@ void api_chunk_close(pgd_call *c, const pgd_ids *prompt) {
     }
     pgd_buf_puts(&c->out, "}\n\n");
     api_call_event_done(c);
+}
+
+void api_chunks_end(pgd_call *c) {
+    if (c->g.include_usage) {
+        pgd_buf_putsv(&c->out, pgd_buf_sv(&c->g.prefix));
+        pgd_buf_puts(&c->out, "],\"usage\":");
+        api_usage_write(c, &c->out);
+        pgd_buf_puts(&c->out, "}\n\n");
+    }
+    pgd_buf_puts(&c->out, "data: [DONE]\n\n");
+}
+
+void api_chunks_error(pgd_call *c) {
+    if (c->streaming) pgd_buf_puts(&c->out, "data: ");
+    api_error_write(&c->err, &c->out);
+    if (c->streaming) pgd_buf_puts(&c->out, "\n\ndata: [DONE]\n\n");
+}
+
+void api_comment(pgd_call *c) {
+    pgd_buf_puts(&c->out, ": keep-alive\n\n");
 }
 
 void api_answer_open(pgd_call *c) {

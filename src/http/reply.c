@@ -108,8 +108,13 @@ void pgd_reply_refuse(pgd_conn *c, int status, const char *code, const char *mes
     pgd_buf body = {0}, extra = {0};
     const char *type = status >= 500 ? "server_error" : "invalid_request_error";
     if (status == 401) type = "authentication_error";
-    pgd_api_error_body(&body, message, type, NULL, code);
     put_request_id(c, &extra);
+    if (c->row != NULL && pgd_route_is_anthropic(c->row->route)) {
+        pgd_api_error_body_anthropic(&body, status, message, c->request_id);
+        pgd_buf_putf(&extra, "request-id: %s\r\n", c->request_id);
+    } else {
+        pgd_api_error_body(&body, message, type, NULL, code);
+    }
     if (extra_headers != NULL) pgd_buf_puts(&extra, extra_headers);
     if (fatal) c->keep_alive = false;
     pgd_reply_head(c, status, "application/json", pgd_buf_sv(&extra), (int64_t)body.n);

@@ -93,7 +93,7 @@ static void run(pgd_api_loop *loop, pgd_api *api, const pgd_api_model *m, pgd_ro
     c->loop = loop;
     c->model = m;
     c->route = route;
-    c->wire = route == PGD_ROUTE_CHAT ? &api_wire_chat : &api_wire_completions;
+    c->wire = api_wire_of(route);
     pgd_buf_put(&c->body, data, size);
     api_prep_run(c);
     if (c->err.status != PGD_OK)
@@ -106,8 +106,10 @@ static void run(pgd_api_loop *loop, pgd_api *api, const pgd_api_model *m, pgd_ro
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static const pgd_route routes[] = {PGD_ROUTE_CHAT, PGD_ROUTE_COMPLETIONS, PGD_ROUTE_TOKENIZE,
-                                       PGD_ROUTE_DETOKENIZE};
+    static const pgd_route routes[] = {PGD_ROUTE_CHAT,     PGD_ROUTE_COMPLETIONS,
+                                       PGD_ROUTE_TOKENIZE, PGD_ROUTE_DETOKENIZE,
+                                       PGD_ROUTE_MESSAGES, PGD_ROUTE_COUNT_TOKENS};
+    enum { N_ROUTES = sizeof routes / sizeof routes[0] };
     if (size < 1) return 0;
     const pgd_model_spec spec = {.vocab_size = 257, .eos_ids = {256}, .n_eos = 1};
     const char *const names[] = {"m"};
@@ -125,7 +127,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     api->opt.system_fingerprint = "fp";
     pgd_api_loop *loop = NULL;
     check(pgd_api_loop_create(api, no_wake, NULL, &loop) == PGD_OK);
-    run(loop, api, &m, routes[data[0] % 4], data + 1, size - 1);
+    run(loop, api, &m, routes[data[0] % N_ROUTES], data + 1, size - 1);
     pgd_api_loop_destroy(&loop);
     pgd_free(api);
     return 0;
