@@ -4,7 +4,7 @@
 # CORPUS holds words.jsonl.gz and prose.jsonl.gz (make_corpus.sh); STATE keeps the weights and the
 # count of stages between calls; OUT, if given, gets the weights in parts below 16 MB and the scores.
 # Three stages train the model; the fourth call trains the draft model. A STATE without a model
-# goes on from the weights in configs/models when training.json there says that stages are left
+# goes on from the weights in configs/models and the count of stages in training.json there
 # (FRESH=1 starts from nothing instead).
 set -eu
 corpus=${1:?usage: next_stage.sh CORPUS STATE [OUT]}

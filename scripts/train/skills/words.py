@@ -176,4 +176,4 @@ def sort_words(rng, split):
 
 
 GENERATORS = [(define, 7), (define_rarer, 6), (define_thing, 4), (opposite, 1.5), (spell, 2), (backwards, 2),
-              (count_letters, 1.5), (count_letter, 6), (first_last, 1.2), (count_items, 1.5), (sort_words, 3)]
+              (count_letters, 1.5), (count_letter, 8), (first_last, 1.2), (count_items, 1.5), (sort_words, 3)]

@@ -156,4 +156,4 @@ def follow_up(rng, split):
     return {"skill": "follow_up", "messages": messages}
 
 
-GENERATORS = [(simple, 8), (reverse, 1.5), (portrait, 1.5), (yes_no, 3), (follow_up, 2.5)]
+GENERATORS = [(simple, 8), (reverse, 1.5), (portrait, 1.5), (yes_no, 6), (follow_up, 2.5)]
