@@ -34,6 +34,7 @@ typedef enum pgd_route {
     PGD_ROUTE_STARTUP, /* /startupz */
     PGD_ROUTE_METRICS, /* /metrics */
     PGD_ROUTE_VERSION, /* /version */
+    PGD_ROUTE_PAGE,    /* a fixed page; the transport answers it alone */
     PGD_ROUTE_N
 } pgd_route;
 

@@ -23,6 +23,20 @@ typedef struct pgd_api_key {
     bool may_set_priority;
 } pgd_api_key;
 
+/* A fixed page: bytes of the binary under one path, for GET and HEAD, without a key. Paths of
+ * pages are "/", "/status" and those under "/web/". Borrowed for the life of the server. */
+typedef struct pgd_http_page {
+    const char *path;
+    const char *content_type;
+    const char *headers; /* complete "name: value\r\n" lines that go with it */
+    const char *etag;    /* quoted; of the plain bytes */
+    const void *body;
+    size_t n_body;
+    const void *gzip; /* the same compressed, with a tag of its own; NULL: none */
+    size_t n_gzip;
+    const char *gzip_etag;
+} pgd_http_page;
+
 typedef struct pgd_http_options {
     const char *host; /* numeric address, or "localhost"; NULL: 127.0.0.1 */
     uint16_t port;    /* 0: any free port, see pgd_http_port */
@@ -32,6 +46,8 @@ typedef struct pgd_http_options {
     bool metrics_need_key;           /* /metrics asks for a key too */
     const char *const *cors_origins; /* exact origins, or "*"; none: no CORS headers */
     uint32_t n_cors_origins;
+    const pgd_http_page *pages; /* none: their paths are unknown, and / lists the endpoints */
+    uint32_t n_pages;
     size_t max_body_bytes;
     size_t max_head_bytes; /* request line and headers */
     uint32_t max_connections;
@@ -62,6 +78,9 @@ void pgd_http_stop(pgd_http *h);
 /* Open connections now. Any thread. */
 uint32_t pgd_http_connections(const pgd_http *h);
 void pgd_http_destroy(pgd_http **h);
+
+/* Whether an address that pgd_http_options.host may hold is reached from this machine alone. */
+bool pgd_http_host_is_loopback(const char *host);
 
 /* Parse a key file: lines `id:sha256-hex[:tenant[:priority]]`, `#` comments. Appends to *keys
  * (owned, free with pgd_free). Errors name the line. */

@@ -110,6 +110,9 @@ static const pgd_config_row server_rows[] = {
              "Ask for a key at /metrics as well (probes never do)."),
     ROW_LIST("allowed-origins", allowed_origins, "ORIGIN ...",
              "Origins that browsers may call from (CORS), or *. None by default."),
+    ROW_CHOICE("playground", playground, "auto", "auto|on|off",
+               "The chat page at / and the status page at /status. auto: only if --host is an "
+               "address of this machine alone (loopback)."),
     ROW_COUNT("http-threads", http_threads, "1", 1, 64, "Event loops, each with its own thread."),
     ROW_COUNT("api-workers", api_workers, "2", 1, 256,
               "Threads that parse, render and tokenize requests."),

@@ -13,6 +13,7 @@
 #include "pagoda/fs.h"
 #include "pagoda/log.h"
 #include "pagoda/mem.h"
+#include "pagoda/web.h"
 
 /* Fix the names under which the model is served; before other threads start. */
 static void decide_names(pgd_server *s) {
@@ -54,6 +55,12 @@ static uint64_t ns_of(double seconds) {
     return (uint64_t)(seconds * 1e9);
 }
 
+/* A page on a public address is one more thing to attack, and asks passers-by in. */
+static bool wants_pages(const pgd_config *c) {
+    if (strcmp(c->playground, "auto") == 0) return pgd_http_host_is_loopback(c->host);
+    return strcmp(c->playground, "on") == 0;
+}
+
 static void fill_http_options(pgd_server *s) {
     const pgd_config *c = s->config;
     s->http_options = pgd_http_options_default;
@@ -66,6 +73,10 @@ static void fill_http_options(pgd_server *s) {
     o->metrics_need_key = c->metrics_require_key;
     o->cors_origins = c->allowed_origins.v;
     o->n_cors_origins = c->allowed_origins.n;
+    if (wants_pages(c)) {
+        o->pages = pgd_web_pages;
+        o->n_pages = pgd_web_n_pages;
+    }
     o->max_body_bytes = (size_t)c->max_body_bytes;
     o->max_connections = (uint32_t)c->max_connections;
     o->head_timeout_ns = ns_of(c->head_timeout);
@@ -86,7 +97,11 @@ static pgd_status create_metrics(pgd_server *s, pgd_error *err) {
     pgd_buf_puts(&labels, "\",engine=\"0\"");
     const pgd_status st = labels.failed ? PGD_E_NOMEM : pgd_metrics_create(&s->metrics, labels.p);
     pgd_buf_fini(&labels);
-    return st == PGD_OK ? PGD_OK : pgd_fail(err, st, "no memory for metrics");
+    if (st != PGD_OK) return pgd_fail(err, st, "no memory for metrics");
+    pgd_metric_set(pgd_metrics_gauge(s->metrics, "process_start_time_seconds", NULL, "",
+                                     "Unix time at which the process started."),
+                   (double)(pgd_wall_ns() / 1000000u) / 1000);
+    return PGD_OK;
 }
 
 static pgd_status start_front(pgd_server *s, pgd_error *err) {
@@ -189,6 +204,9 @@ int pgd_serve(const pgd_config *config) {
     if (start_front(&s, &err) != PGD_OK) return fail_start(&s, err.msg, PGD_EXIT_CONFIG);
     pgd_log(PGD_LOG_INFO, "app", "listening on http://%s:%u, loading %s", config->host,
             pgd_http_port(s.http), config->model);
+    if (s.http_options.n_pages > 0)
+        pgd_log(PGD_LOG_INFO, "app", "playground at http://%s:%u/, status at /status", config->host,
+                pgd_http_port(s.http));
     if (pthread_create(&s.loader, NULL, run_loader, &s) != 0)
         return fail_start(&s, "cannot start the loader thread", PGD_EXIT_CONFIG);
     const bool monitored = pthread_create(&s.monitor, NULL, pgd_server_monitor, &s) == 0;

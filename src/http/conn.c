@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "http/auth.h"
+#include "http/page.h"
 #include "http/server.h"
 #include "pagoda/clock.h"
 #include "pagoda/log.h"
@@ -270,12 +271,23 @@ static bool needs_key(const pgd_http_options *opt, const pgd_route_row *row) {
     return !(row->flags & PGD_ROUTE_METRIC) || opt->metrics_need_key;
 }
 
-/* Everything that can be refused before the body is read. Returns whether the request goes on. */
+static void answer_page(pgd_conn *c, const pgd_http_page *page, const pgd_http_head *h,
+                        bool has_body) {
+    if (has_body) c->keep_alive = false; /* it stays unread */
+    set_state(c, PGD_CONN_HANDLING);
+    pgd_reply_page(c, page, h);
+    flush(c);
+}
+
+/* Everything that can be refused, or is a page, before the body is read. Returns whether the
+ * request goes on. */
 static bool admit(pgd_conn *c, const pgd_http_head *h) {
     const pgd_http_options *opt = c->loop->http->opt;
     const bool has_body = h->framing != PGD_BODY_NONE;
     pgd_sv arg;
     c->row = pgd_route_find(h->target, &c->loop->scratch, &arg);
+    const pgd_http_page *page = c->row != NULL ? pgd_page_find(opt, c->row, arg) : NULL;
+    if (page == NULL && c->row != NULL && c->row->route == PGD_ROUTE_PAGE) c->row = NULL;
     const bool options = pgd_sv_eq(h->method, PGD_SV("OPTIONS"));
     if (c->row == NULL) {
         refuse(c, 404, "unknown_url", "Unknown path. GET / lists what is served here.", NULL,
@@ -298,6 +310,10 @@ static bool admit(pgd_conn *c, const pgd_http_head *h) {
         (void)snprintf(allow, sizeof(allow), "allow: %s\r\n", pgd_route_allow(c->row));
         refuse(c, 405, "method_not_supported",
                "This path does not take that method; see the Allow header.", allow, has_body);
+        return false;
+    }
+    if (page != NULL && pgd_page_wanted(pgd_http_field_get(h, "accept"))) {
+        answer_page(c, page, h, has_body);
         return false;
     }
     c->key = pgd_auth_find(opt, h);
@@ -324,7 +340,7 @@ static void on_head(pgd_conn *c, const pgd_http_head *h, size_t head_bytes) {
     if (c->state == PGD_CONN_CLOSED) return;
     pgd_buf_drop_front(&c->in, head_bytes); /* h is dead from here */
     if (!go_on) {
-        if (c->state != PGD_CONN_IDLE) pgd_buf_clear(&c->in);
+        if (!c->keep_alive) pgd_buf_clear(&c->in);
         return;
     }
     if (c->framing == PGD_BODY_NONE) {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "http/page.h"
 #include "http/server.h"
 #include "pagoda/clock.h"
 #include "pagoda/hash.h"
@@ -16,6 +17,7 @@ static const struct {
 } reasons[] = {
     {200, "OK"},
     {204, "No Content"},
+    {304, "Not Modified"},
     {400, "Bad Request"},
     {401, "Unauthorized"},
     {403, "Forbidden"},
@@ -135,6 +137,30 @@ void pgd_reply_options(pgd_conn *c, const char *allow) {
                      "x-request-id\r\naccess-control-max-age: 600\r\n",
                      allow);
     pgd_reply_head(c, 204, NULL, pgd_buf_sv(&extra), 0);
+    c->response_done = true;
+    pgd_buf_fini(&extra);
+}
+
+void pgd_reply_page(pgd_conn *c, const pgd_http_page *page, const pgd_http_head *h) {
+    const bool gzip =
+        page->gzip != NULL && pgd_page_takes_gzip(pgd_http_field_get(h, "accept-encoding"));
+    const char *etag = gzip ? page->gzip_etag : page->etag;
+    const size_t n = gzip ? page->n_gzip : page->n_body;
+    const bool unchanged = pgd_page_unchanged(pgd_http_field_get(h, "if-none-match"), etag);
+    pgd_buf extra = {0};
+    put_request_id(c, &extra);
+    /* no-cache: a browser keeps the page and asks each time, so an upgrade shows at once */
+    pgd_buf_putf(&extra, "etag: %s\r\ncache-control: no-cache\r\nvary: accept, accept-encoding\r\n",
+                 etag);
+    if (gzip && !unchanged) pgd_buf_puts(&extra, "content-encoding: gzip\r\n");
+    pgd_buf_puts(&extra, page->headers);
+    if (extra.failed) c->out.failed = true; /* flush closes the connection */
+    if (unchanged) {
+        pgd_reply_head(c, 304, NULL, pgd_buf_sv(&extra), (int64_t)n); /* of the page, none comes */
+    } else {
+        pgd_reply_head(c, 200, page->content_type, pgd_buf_sv(&extra), (int64_t)n);
+        if (!c->is_head) pgd_buf_put(&c->out, gzip ? page->gzip : page->body, n);
+    }
     c->response_done = true;
     pgd_buf_fini(&extra);
 }

@@ -33,6 +33,8 @@ static const pgd_route_row rows[] = {
     {"/startupz", PGD_ROUTE_STARTUP, PGD_GET, PGD_ROUTE_OPEN | PGD_ROUTE_QUIET},
     {"/metrics", PGD_ROUTE_METRICS, PGD_GET, PGD_ROUTE_METRIC | PGD_ROUTE_QUIET},
     {"/version", PGD_ROUTE_VERSION, PGD_GET, 0},
+    {"/status", PGD_ROUTE_PAGE, PGD_GET, PGD_ROUTE_OPEN | PGD_ROUTE_QUIET},
+    {"/web/", PGD_ROUTE_PAGE, PGD_GET, PGD_ROUTE_OPEN | PGD_ROUTE_QUIET},
 };
 
 /* Path of target without query, with single slashes and no trailing one, into out. */

@@ -104,6 +104,15 @@ static pgd_status parse_address(const char *host, uint16_t port, struct sockaddr
                     "host '%s' is no numeric IPv4 or IPv6 address (use 0.0.0.0 for all)", host);
 }
 
+bool pgd_http_host_is_loopback(const char *host) {
+    struct sockaddr_storage addr = {0};
+    pgd_error err;
+    if (parse_address(host, 0, &addr, &err) != PGD_OK) return false;
+    if (addr.ss_family == AF_INET6)
+        return IN6_IS_ADDR_LOOPBACK(&((struct sockaddr_in6 *)&addr)->sin6_addr) != 0;
+    return ntohl(((struct sockaddr_in *)&addr)->sin_addr.s_addr) >> 24 == 127;
+}
+
 static pgd_status listen_on(pgd_http_loop *l, const struct sockaddr_storage *addr, bool shared,
                             pgd_error *err) {
     pgd_http *h = l->http;
@@ -171,6 +180,7 @@ static void register_metrics(pgd_http *h) {
         [PGD_ROUTE_STARTUP] = "/startupz",
         [PGD_ROUTE_METRICS] = "/metrics",
         [PGD_ROUTE_VERSION] = "/version",
+        [PGD_ROUTE_PAGE] = "pages",
     };
     for (int r = 0; r < PGD_ROUTE_N; r++) {
         for (int s = 2; s < PGD_HTTP_STATUS_CLASSES; s++) {

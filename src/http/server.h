@@ -104,6 +104,8 @@ void pgd_reply_refuse(pgd_conn *c, int status, const char *code, const char *mes
                       const char *extra_headers, bool fatal);
 /* Answer to OPTIONS. */
 void pgd_reply_options(pgd_conn *c, const char *allow);
+/* A fixed page, or 304 when the client has it. */
+void pgd_reply_page(pgd_conn *c, const pgd_http_page *page, const pgd_http_head *h);
 /* Date header text of now. */
 void pgd_reply_date(char out[40]);
 bool pgd_cors_allows(const pgd_http_options *opt, pgd_sv origin);

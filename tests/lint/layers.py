@@ -20,9 +20,10 @@ MODULES = {
     "engine": ["kv", "exec", "grammar", "plan", "base"],
     "api": ["engine", "model", "text", "grammar", "plan", "base"],
     "http": ["api", "base"],
+    "web": ["http", "base"],  # bytes that http serves: http knows pages, not which
     "bench": ["text", "base"],  # text: to count tokens as a server would
     "cli": ["text", "base"],  # text: pagoda tokenize
-    "app": ["cli", "bench", "http", "api", "engine", "exec", "kv", "model", "device", "comm",
+    "app": ["cli", "bench", "web", "http", "api", "engine", "exec", "kv", "model", "device", "comm",
             "quant", "tensor", "plan", "text", "grammar", "base"],
 }
 
@@ -42,6 +43,7 @@ HEADERS = {
     "engine": "engine request",
     "api": "api",
     "http": "http",
+    "web": "web",
     "bench": "bench",
     "cli": "cli",
     "app": "config",
