@@ -15,6 +15,7 @@
 
 #include "pagoda/fs.h"
 #include "pagoda/grammar.h"
+#include "pagoda/json.h"
 #include "pagoda/map.h"
 #include "pagoda/mem.h"
 #include "pagoda/rng.h"

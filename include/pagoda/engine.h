@@ -40,6 +40,9 @@ void pgd_engine_destroy(pgd_engine **e);
 /* Start the engine's own thread. */
 pgd_status pgd_engine_start(pgd_engine *e, pgd_error *err);
 
+/* Tokens that the device samples from: what a grammar's vocabulary must have. Any thread. */
+uint32_t pgd_engine_vocab_size(const pgd_engine *e);
+
 /* Hand over a request (any thread). From here on the engine answers on req->sink. Errors, the
  * request then untouched: PGD_E_BUSY (queue full, draining), PGD_E_DEVICE (engine dead),
  * PGD_E_LIMIT (prompt longer than max_model_len - 1 or than all KV pages can hold). */

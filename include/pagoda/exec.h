@@ -20,8 +20,9 @@ typedef struct pgd_exec_info {
     pgd_plan_limits limits;
     uint32_t steps_in_flight;
     uint32_t max_model_len;
-    uint64_t kv_bytes, weight_bytes, workspace_bytes; /* for the memory report */
-    const char *device_name;                          /* "cpu avx512bf16, 2 threads" */
+    /* for the memory report */
+    uint64_t kv_bytes, weight_bytes, workspace_bytes, graph_bytes;
+    const char *device_name; /* "cpu avx512bf16, 2 threads" */
 } pgd_exec_info;
 
 /* Implemented by each executor; the first member of its struct. Thread: the engine's, except where
@@ -33,6 +34,12 @@ struct pgd_exec {
     void *(*begin)(pgd_exec *x);
     /* Run the plan written into the buffer of the last begin. Never blocks. */
     void (*submit)(pgd_exec *x);
+    /* The late part of a plan with n_mask > 0 (plan.h): begin_late lends the buffer of the oldest
+     * submitted plan whose late part is due, submit_late hands it over. Once for each such plan, in
+     * order, any time after its submit: its forward pass does not wait, its logits do. Blocks
+     * never; the result of the step before does not wait either. */
+    pgd_plan_late *(*begin_late)(pgd_exec *x);
+    void (*submit_late)(pgd_exec *x);
     /* The oldest finished step, or NULL. Borrowed until release. */
     const pgd_step_result *(*poll)(pgd_exec *x);
     void (*release)(pgd_exec *x);
@@ -42,17 +49,19 @@ struct pgd_exec {
 };
 
 typedef struct pgd_exec_options {
-    const char *device;       /* "cpu" | "cuda" */
-    uint32_t n_threads;       /* CPU: 0 = all cores */
-    int32_t isa;              /* CPU: a pgd_isa, or -1 for the best there is */
-    uint32_t max_seqs;        /* --max-num-seqs; also the number of slots is 2x this */
-    uint32_t max_tokens;      /* --max-num-batched-tokens */
-    uint32_t max_model_len;   /* 0: of the model */
-    uint32_t page_tokens;     /* --block-size; 0: device default */
-    uint64_t kv_bytes;        /* --kv-cache-memory-bytes; 0: device default */
-    uint32_t steps_in_flight; /* 1..3; 0: 2 */
-    bool dummy_weights;       /* --load-format dummy: the model must have been opened so */
-    bool profile;             /* time every operation, for pgd_exec_describe */
+    const char *device;     /* "cpu" | "cuda" | "auto": cuda where it can be used, else cpu */
+    uint32_t n_threads;     /* CPU: 0 = all cores */
+    int32_t isa;            /* CPU: a pgd_isa, or -1 for the best there is */
+    uint32_t max_seqs;      /* --max-num-seqs; also the number of slots is 2x this */
+    uint32_t max_tokens;    /* --max-num-batched-tokens */
+    uint32_t max_model_len; /* 0: of the model */
+    uint32_t page_tokens;   /* --block-size; 0: device default */
+    uint64_t kv_bytes;      /* --kv-cache-memory-bytes; 0: device default */
+    double gpu_memory_utilization; /* CUDA: share of the device's memory to use; 0: 0.9 */
+    uint32_t steps_in_flight;      /* 1..3; 0: 2 */
+    bool enforce_eager;            /* CUDA: no graphs */
+    bool dummy_weights;            /* --load-format dummy: the model must have been opened so */
+    bool profile;                  /* time every operation, for pgd_exec_describe */
 } pgd_exec_options;
 
 /* Load the model onto the device and start its rank thread. progress (may be NULL) is written with
@@ -91,6 +100,10 @@ const char *pgd_sim_fault(const pgd_exec *sim);
  * vocabulary). */
 int32_t pgd_sim_next_token(const pgd_sim_options *opt, const int32_t *tok, uint32_t n,
                            uint64_t seed, uint32_t choice);
+/* The same under a mask of pgd_mask_words: that token when it is allowed, else an allowed one of
+ * the hash's choice. mask NULL: none. */
+int32_t pgd_sim_allowed_token(const pgd_sim_options *opt, const int32_t *tok, uint32_t n,
+                              uint64_t seed, uint32_t choice, const uint32_t *mask);
 /* Whether that sample has bad logits. */
 bool pgd_sim_bad_logits(const pgd_sim_options *opt, const int32_t *tok, uint32_t n, uint64_t seed,
                         uint32_t choice);

@@ -21,10 +21,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "pagoda/json.h"
 #include "pagoda/status.h"
 #include "pagoda/str.h"
 
+typedef struct pgd_json pgd_json;
 typedef struct pgd_vocab pgd_vocab;
 typedef struct pgd_grammar pgd_grammar;
 typedef struct pgd_matcher pgd_matcher;
@@ -93,6 +93,8 @@ pgd_status pgd_grammar_compile(pgd_grammar **out, const pgd_grammar_spec *spec,
 pgd_grammar *pgd_grammar_retain(pgd_grammar *g);
 /* Drop one reference, *g = NULL; the last one frees. NULL-safe. */
 void pgd_grammar_release(pgd_grammar **g);
+/* Tokens of the vocabulary that it was compiled against. */
+uint32_t pgd_grammar_vocab_size(const pgd_grammar *g);
 /* Bytes that this grammar holds or has reserved: for a cache's accounts. */
 size_t pgd_grammar_bytes(const pgd_grammar *g);
 

@@ -4,7 +4,11 @@
  *
  *   header | seq[n_seq] | ids[n_tok] | init[n_init] | table[n_table] | copy[n_copy] | aux[]
  *
- * Order of effects within a step: slot inits, page-table diffs, page copies, forward, sampling. */
+ * Order of effects within a step: slot inits, page-table diffs, page copies, forward, sampling.
+ *
+ * A plan in which grammars have a say comes in two parts. Which tokens a grammar allows depends on
+ * the token before, and that one is still being computed when the plan is made. So the forward pass
+ * starts with the plan alone, and only the head waits for a second, small blob: pgd_plan_late. */
 #ifndef PAGODA_PLAN_H
 #define PAGODA_PLAN_H
 
@@ -16,7 +20,7 @@
 
 enum {
     PGD_PLAN_MAGIC = 0x31504750,
-    PGD_PLAN_VERSION = 1,
+    PGD_PLAN_VERSION = 2,
     PGD_PLAN_MAX_SLOTS = 1 << 14 /* limits.max_slots is at most this */
 };
 
@@ -26,6 +30,7 @@ enum {
     PGD_PLAN_SCORE = 4,   /* report the logprob of each row's next token (prompt scoring): of all
                              rows but the last, and of the last when score_next >= 0, which excludes
                              PGD_PLAN_SAMPLE */
+    PGD_PLAN_MASK = 8,    /* with PGD_PLAN_SAMPLE: of the tokens that the late part allows */
 };
 
 /* One sequence's share of a step: rows [q_start, q_start + n_new) of the step's tokens are the
@@ -66,7 +71,27 @@ typedef struct pgd_plan {
     uint32_t bytes;  /* of the whole blob */
     uint32_t n_seq, n_tok, n_sample, n_score, n_init, n_table, n_copy;
     uint32_t off_seq, off_ids, off_init, off_table, off_copy, off_aux;
+    uint32_t n_mask; /* sequences with PGD_PLAN_MASK; above 0: a late part follows */
+    uint32_t pad_;
 } pgd_plan;
+
+/* The late part of a plan with n_mask > 0: behind this header n_mask rows of n_words words, for the
+ * sequences with PGD_PLAN_MASK in plan order. Bit id % 32 of word id / 32 is token id; bits past
+ * the vocabulary are 0, and no row is without a bit. */
+enum { PGD_PLAN_LATE_MAGIC = 0x314C4750 };
+typedef struct pgd_plan_late {
+    uint32_t magic, bytes; /* bytes: of the whole blob */
+    uint64_t step;
+    uint32_t n_mask, n_words;
+} pgd_plan_late;
+
+/* Words of a mask row. */
+static inline uint32_t pgd_mask_words(uint32_t vocab_size) {
+    return vocab_size / 32 + (vocab_size % 32 != 0);
+}
+static inline uint32_t *pgd_plan_late_row(pgd_plan_late *late, uint32_t i) {
+    return (uint32_t *)(void *)(late + 1) + (size_t)i * late->n_words;
+}
 
 /* What a plan may hold; sizes the buffers of both sides. */
 typedef struct pgd_plan_limits {
@@ -81,6 +106,11 @@ typedef struct pgd_plan_limits {
  * the contract, used by tests, the simulator and remote ranks. Errors: PGD_E_INTERNAL with text. */
 pgd_status pgd_plan_check(const void *blob, size_t bytes, const pgd_plan_limits *lim,
                           pgd_error *err);
+/* Likewise of the late part that came for a checked plan. O(rows), unless rows are nearly empty. */
+pgd_status pgd_plan_late_check(const pgd_plan *plan, const void *late, const pgd_plan_limits *lim,
+                               pgd_error *err);
+/* Bytes of the largest late part. */
+uint64_t pgd_plan_late_room(const pgd_plan_limits *lim);
 /* Bytes that a plan buffer needs under these limits (max_plan_bytes itself is not read) when
  * sequences have up to max_model_len tokens: one sequence with everything at its largest always
  * fits, beyond that there is room for about a kilobyte a sequence; what does not fit waits for the

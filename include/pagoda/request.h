@@ -18,11 +18,14 @@
 #include "pagoda/sampling.h"
 #include "pagoda/status.h"
 
+typedef struct pgd_grammar pgd_grammar;
+
 enum { PGD_MAX_N = 128 };
 
 typedef enum pgd_finish {
     PGD_FINISH_NONE = 0,
-    PGD_FINISH_STOP,      /* an eos or stop token: the last item of the log, also in stop_token */
+    PGD_FINISH_STOP,      /* an eos or stop token: the last item of the log, also in stop_token; or
+                             its grammar allowed nothing more: stop_token is -1 */
     PGD_FINISH_LENGTH,    /* max_new_tokens or the context */
     PGD_FINISH_CANCELLED, /* the client left, a stop string matched, or a deadline passed */
     PGD_FINISH_ERROR,     /* the device failed, or memory can never suffice: see error */
@@ -71,6 +74,10 @@ typedef struct pgd_request {
     pgd_sampling sampling;   /* of choice 0; the others differ in `choice` alone */
     const pgd_bias *bias;
     uint32_t n_bias;
+    /* Every choice is a text of it, unless it ends early; NULL: free. Its reference is the API's
+     * until the request is done. While a grammar lets a text go on, stop ids are masked below
+     * min_tokens; where it does not, the text ends whatever min_tokens and the stop ids say. */
+    pgd_grammar *grammar;
     pgd_sink *sink;
 
     pgd_toklog *out;         /* [n_choices] */

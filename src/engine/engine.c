@@ -1,6 +1,6 @@
 /* The engine: create and destroy, the turn of the loop, its thread, and publishing. One turn is
  *
- *   inbox → cancels and deadlines → results (commit) → releases → plan and submit → wake, stats
+ *   inbox → cancels and deadlines → results (commit) → masks → releases → plan and submit → wake
  *
  * and it never blocks, allocates or touches a device. Plans are made until the executor takes no
  * more or nothing wants to run, so that a step is always queued while another runs. Tokens are
@@ -59,13 +59,16 @@ static bool turn(pgd_engine *e) {
     while ((r = e->exec->poll(e->exec))) {
         e->now_ns = pgd_clock_now(&e->clock);
         eng_commit(e, r);
+        eng_give_masks(e); /* first of all: a step is running that will wait for them */
         e->exec->release(e->exec);
         did = true;
     }
     did |= eng_release_passed(e) | look;
     if (!atomic_load_explicit(&e->fatal, memory_order_relaxed))
-        while (eng_plan_step(e))
+        while (eng_plan_step(e)) {
+            eng_give_masks(e);
             did = true;
+        }
     wake_sinks(e);
     eng_publish_stats(e);
     pgd_noalloc_end();
@@ -212,6 +215,7 @@ static bool stop_thread(pgd_engine *e) {
     atomic_store_explicit(&e->stop, true, memory_order_release);
     pgd_mailbox_wake(e->inbox);
     (void)pthread_join(e->thread, NULL);
+    eng_abandon_masks(e);
     const uint64_t n = e->next_step - 1, from = pgd_clock_now(&e->clock);
     while (atomic_load_explicit(&e->n_notified, memory_order_acquire) < n) {
         if (pgd_clock_now(&e->clock) - from > HANG_NS) return false;

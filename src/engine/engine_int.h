@@ -14,13 +14,15 @@ enum { ENG_MAX_SINKS = 64 };
 typedef struct flight_entry {
     pgd_seq *seq;
     uint32_t rows, n_score;
-    bool sampled;
+    bool sampled, masked;
 } flight_entry;
 
 typedef struct flight {
     uint64_t step, digest, submit_ns;
     uint32_t n;
     uint32_t n_tok;
+    uint32_t n_mask;
+    bool late_due;       /* its masks were not handed over yet */
     flight_entry *entry; /* [max_num_seqs] */
 } flight;
 
@@ -129,6 +131,14 @@ void eng_encode(pgd_engine *e, const sched_out *c, void *buf, flight *f);
 
 /* result.c: commit one result. */
 void eng_commit(pgd_engine *e, const pgd_step_result *r);
+
+/* mask.c: grammars. */
+/* Hand over the masks of the oldest step in flight, if it waits for some. */
+void eng_give_masks(pgd_engine *e);
+/* No result will be read any more: let every step in flight end, whatever it samples. */
+void eng_abandon_masks(pgd_engine *e);
+/* The grammar of s takes a token that is about to be committed. False: the request has failed. */
+bool eng_match_token(pgd_engine *e, pgd_seq *s, int32_t token);
 
 /* stats.c */
 void eng_metrics_init(pgd_engine *e);

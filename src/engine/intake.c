@@ -8,7 +8,6 @@
 #include <stdio.h>
 
 #include "pagoda/log.h"
-#include "pagoda/mem.h"
 
 static void link_job(pgd_engine *e, pgd_job *job) {
     job->prev = e->last_job;
@@ -76,7 +75,7 @@ void eng_seq_done(pgd_engine *e, pgd_seq *s) {
     eng_leave_queue_count(e, job);
     eng_observe_done(e, job);
     unlink_job(e, job);
-    pgd_free(job);
+    job_free(job);
     atomic_fetch_sub_explicit(&e->n_inside, 1, memory_order_relaxed);
     eng_note_sink(e, r->sink);
     pgd_stack_push(&r->sink->done, &r->done_link); /* the last touch */

@@ -30,6 +30,7 @@ static void write_init(writer *w, uint32_t off, const pgd_seq *s) {
     in->n_prompt = s->n_prompt;
     in->sampling = r->sampling;
     in->sampling.choice = r->sampling.choice + s->choice;
+    if (s->match) in->sampling.min_tokens = 0; /* the masks see to it */
     if (r->sampling.flags & PGD_SAMPLE_PENALTIES) {
         in->n_history = s->n_known;
         in->off_history = reserve(w, s->n_known * sizeof(int32_t));
@@ -78,9 +79,10 @@ static void write_seq(const sched_choice *c, pgd_plan_seq *q, int32_t *ids, uint
         if (end < s->n_prompt) q->score_next = seq_token(s, end);
         n_score = c->rows - (q->score_next < 0);
     }
-    const bool sampled = q->flags & PGD_PLAN_SAMPLE;
-    f->entry[f->n++] =
-        (flight_entry){.seq = s, .rows = c->rows, .n_score = n_score, .sampled = sampled};
+    const bool sampled = q->flags & PGD_PLAN_SAMPLE, masked = sampled && s->match;
+    if (masked) q->flags |= PGD_PLAN_MASK;
+    f->entry[f->n++] = (flight_entry){
+        .seq = s, .rows = c->rows, .n_score = n_score, .sampled = sampled, .masked = masked};
     s->fly[f->step % ENG_FLY_MAX] = (seq_fly){.rows = c->rows, .samples = sampled};
     s->fence = f->step;
 }
@@ -125,6 +127,7 @@ void eng_encode(pgd_engine *e, const sched_out *out, void *buf, flight *f) {
         row += c->rows;
         p->n_sample += f->entry[i].sampled;
         p->n_score += f->entry[i].n_score;
+        p->n_mask += f->entry[i].masked;
         if (c->admit)
             write_init(&w, p->off_init + n_init++ * (uint32_t)sizeof(pgd_plan_init), c->seq);
         if (is_dirty(c->seq))
@@ -138,4 +141,6 @@ void eng_encode(pgd_engine *e, const sched_out *out, void *buf, flight *f) {
     p->digest = pgd_plan_digest(p);
     f->digest = p->digest;
     f->n_tok = p->n_tok;
+    f->n_mask = p->n_mask;
+    f->late_due = p->n_mask > 0;
 }

@@ -8,9 +8,7 @@
 
 #include <string.h>
 
-static bool is_live(const pgd_seq *s) {
-    return s->state == SEQ_RUNNING || s->state == SEQ_PREEMPTED;
-}
+#include "pagoda/grammar.h"
 
 static void insert_pages(pgd_engine *e, pgd_seq *s) {
     const uint32_t n = s->n_kv / e->page_tokens;
@@ -51,12 +49,16 @@ static void take_token(pgd_engine *e, pgd_seq *s, const pgd_sample_out *o) {
                      "the model produced NaN or infinite logits for this request");
         return;
     }
+    if (!eng_match_token(e, s, o->token)) return;
     append(log, i, o->token, o->logprob, o->top, o->n_top, r->sampling.n_top);
     s->n_known++;
     eng_observe_token(e, s);
     eng_touch(e, r);
-    if (i >= r->sampling.min_tokens && is_stop(&r->sampling, o->token)) {
-        log->stop_token = o->token;
+    /* Under a grammar the mask has seen to min_tokens. */
+    const bool may_stop = s->match || i >= r->sampling.min_tokens;
+    const bool stop = may_stop && is_stop(&r->sampling, o->token);
+    if (stop || (s->match && pgd_matcher_done(s->match))) {
+        log->stop_token = stop ? o->token : -1;
         insert_pages(e, s);
         eng_finish_seq(e, s, PGD_FINISH_STOP);
     } else if (s->n_known == s->max_known) {
@@ -80,12 +82,12 @@ static void take_scores(pgd_engine *e, const pgd_seq *s, const pgd_score_out *o,
 static void commit_entry(pgd_engine *e, const flight_entry *f, const pgd_sample_out *sample,
                          const pgd_score_out *score) {
     pgd_seq *s = f->seq;
-    if (!is_live(s)) return;
+    if (!seq_is_live(s)) return;
     s->n_kv += f->rows;
     if (f->n_score) take_scores(e, s, score, f->n_score);
     if (s->choice == 0 && s->n_kv >= s->n_prompt && !s->job->prompt_done) eng_unpark(e, s->job);
     if (f->sampled) take_token(e, s, sample);
-    if (!is_live(s)) return;
+    if (!seq_is_live(s)) return;
     insert_pages(e, s);
     if (s->max_known == s->n_prompt && s->n_kv == s->max_known - 1) /* only scored */
         eng_finish_seq(e, s, PGD_FINISH_LENGTH);

@@ -4,6 +4,14 @@
  * where it calls seq_transition. */
 #include "seq.h"
 
+#include "pagoda/mem.h"
+
+void job_free(pgd_job *job) {
+    for (uint32_t i = 0; i < job->n_seqs; i++)
+        pgd_matcher_destroy(&job->seq[i].match);
+    pgd_free(job);
+}
+
 static int next_state(seq_state from, seq_event ev) {
     switch (from) {
     case SEQ_PARKED:

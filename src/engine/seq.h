@@ -4,6 +4,7 @@
 #ifndef PGD_ENGINE_SEQ_H
 #define PGD_ENGINE_SEQ_H
 
+#include "pagoda/grammar.h"
 #include "pagoda/kv.h"
 #include "pagoda/request.h"
 
@@ -35,11 +36,12 @@ typedef struct pgd_job pgd_job;
 
 typedef struct pgd_seq {
     pgd_job *job;
-    pgd_request *req; /* the job's */
-    pgd_toklog *log;  /* its output in it */
-    uint64_t order;   /* age: unique, earlier is smaller */
-    uint64_t fence;   /* last submitted step that touches its slot or pages */
-    uint32_t *pages;  /* row of the slot's page table; valid while it has a slot */
+    pgd_request *req;   /* the job's */
+    pgd_toklog *log;    /* its output in it */
+    pgd_matcher *match; /* owned; at the last committed token; NULL: free text */
+    uint64_t order;     /* age: unique, earlier is smaller */
+    uint64_t fence;     /* last submitted step that touches its slot or pages */
+    uint32_t *pages;    /* row of the slot's page table; valid while it has a slot */
     int32_t priority;
     uint8_t state;
     uint32_t choice, slot;
@@ -69,6 +71,9 @@ struct pgd_job {
     bool failed;      /* req->error is set */
     pgd_seq seq[];
 };
+
+/* Free a job with its matchers. */
+void job_free(pgd_job *job);
 
 /* The one place where states change. An impossible pair is a bug. */
 void seq_transition(pgd_seq *s, seq_event ev);
@@ -105,6 +110,11 @@ static inline bool seq_before(const pgd_seq *a, const pgd_seq *b) {
 
 static inline bool seq_has_slot(const pgd_seq *s) {
     return s->state == SEQ_RUNNING || s->state == SEQ_PREEMPTED || s->state == SEQ_DRAINING;
+}
+
+/* Whether what its steps in flight bring is committed. */
+static inline bool seq_is_live(const pgd_seq *s) {
+    return s->state == SEQ_RUNNING || s->state == SEQ_PREEMPTED;
 }
 
 static inline pgd_toks seq_toks(const pgd_seq *s) {

@@ -1,12 +1,14 @@
 /* The gate: what any thread may call to hand a request over. Everything about a request that could
  * upset a later step is refused here, on the caller's thread, so that one bad request never reaches
  * the others: ranges of ids and sampling values, room in the logs, pages and plan bytes. The job
- * (with a sequence per choice) is allocated here too; the engine thread never allocates. */
+ * (with a sequence per choice, and its matcher) is allocated here too; the engine thread never
+ * allocates. */
 #include "engine_int.h"
 
 #include <math.h>
 #include <stddef.h>
 
+#include "pagoda/grammar.h"
 #include "pagoda/mem.h"
 
 static pgd_status check_ids(const pgd_engine *e, const char *what, const int32_t *ids, uint32_t n,
@@ -68,6 +70,9 @@ static pgd_status check_request(const pgd_engine *e, const pgd_request *r, pgd_e
         if (isnan(r->bias[i].value))
             return pgd_fail(err, PGD_E_INVALID, "bias of token %d is not a number", r->bias[i].id);
     }
+    if (r->grammar && pgd_grammar_vocab_size(r->grammar) != e->info->limits.vocab_size)
+        return pgd_fail(err, PGD_E_INTERNAL, "a grammar for %u tokens, the device has %u",
+                        pgd_grammar_vocab_size(r->grammar), e->info->limits.vocab_size);
     const uint32_t known = max_known(e, r);
     for (uint32_t i = 0; i < r->n_choices; i++)
         PGD_TRY(check_log(&r->out[i], "output", known - r->n_prompt, &r->sampling, err));
@@ -97,7 +102,16 @@ static pgd_job *make_job(const pgd_engine *e, pgd_request *r) {
                                 .max_known = max_known(e, r),
                                 .node = PGD_NO_NODE,
                                 .tab_lo = UINT32_MAX};
+    for (uint32_t i = 0; r->grammar && i < r->n_choices; i++) {
+        if (pgd_matcher_create(&job->seq[i].match, r->grammar) == PGD_OK) continue;
+        job_free(job);
+        return NULL;
+    }
     return job;
+}
+
+uint32_t pgd_engine_vocab_size(const pgd_engine *e) {
+    return e->info->limits.vocab_size;
 }
 
 pgd_status pgd_engine_submit(pgd_engine *e, pgd_request *r, pgd_error *err) {

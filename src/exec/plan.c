@@ -79,26 +79,33 @@ static pgd_status check_ids(const checker *c, const char *what, const int32_t *i
     return PGD_OK;
 }
 
-static pgd_status check_seq(checker *c, uint32_t i, const pgd_plan_seq *s, uint32_t *rows,
-                            uint32_t *n_sample, uint32_t *n_score) {
-    const uint32_t known = PGD_PLAN_SAMPLE | PGD_PLAN_LATE_ID | PGD_PLAN_SCORE;
+/* What the sequences of a plan add up to. */
+typedef struct seq_counts {
+    uint32_t n_tok, n_sample, n_score, n_mask;
+} seq_counts;
+
+static pgd_status check_seq(checker *c, uint32_t i, const pgd_plan_seq *s, seq_counts *n) {
+    const uint32_t known = PGD_PLAN_SAMPLE | PGD_PLAN_LATE_ID | PGD_PLAN_SCORE | PGD_PLAN_MASK;
     const uint64_t context = (uint64_t)c->lim->max_pages_per_seq * c->lim->page_tokens;
-    const int32_t *ids = (const int32_t *)at(c, c->p->off_ids) + *rows;
+    const int32_t *ids = (const int32_t *)at(c, c->p->off_ids) + n->n_tok;
     const uint32_t late = s->flags & PGD_PLAN_LATE_ID ? 1 : 0;
     PGD_TRY(once(c, "seq slot", i, s->slot));
-    if (s->q_start != *rows) return bad(c, "seq q_start", i, s->q_start, *rows);
-    if (s->n_new == 0 || s->n_new > c->p->n_tok - *rows)
-        return bad(c, "seq n_new", i, s->n_new, c->p->n_tok - *rows);
+    if (s->q_start != n->n_tok) return bad(c, "seq q_start", i, s->q_start, n->n_tok);
+    if (s->n_new == 0 || s->n_new > c->p->n_tok - n->n_tok)
+        return bad(c, "seq n_new", i, s->n_new, c->p->n_tok - n->n_tok);
     if ((uint64_t)s->kv_start + s->n_new > context)
         return bad(c, "seq kv_start + n_new", i, (int64_t)s->kv_start + s->n_new, (int64_t)context);
     if (s->flags & ~known) return bad(c, "seq flags", i, s->flags, known);
     if (late && ids[0] != -1) return bad(c, "late id", i, ids[0], -1);
     PGD_TRY(check_ids(c, "token id", ids + late, s->n_new - late));
-    *rows += s->n_new;
-    *n_sample += s->flags & PGD_PLAN_SAMPLE ? 1 : 0;
+    n->n_tok += s->n_new;
+    n->n_sample += s->flags & PGD_PLAN_SAMPLE ? 1 : 0;
+    n->n_mask += s->flags & PGD_PLAN_MASK ? 1 : 0;
+    if (s->flags & PGD_PLAN_MASK && !(s->flags & PGD_PLAN_SAMPLE))
+        return bad(c, "seq mask without a sample", i, s->flags, PGD_PLAN_SAMPLE);
     if (!(s->flags & PGD_PLAN_SCORE))
         return s->score_next == -1 ? PGD_OK : bad(c, "seq score_next", i, s->score_next, -1);
-    *n_score += s->n_new - (s->score_next < 0);
+    n->n_score += s->n_new - (s->score_next < 0);
     if (s->score_next < -1 || s->score_next >= (int64_t)c->lim->vocab_size)
         return bad(c, "seq score_next", i, s->score_next, c->lim->vocab_size);
     /* The last row has one set of logits: it is sampled from or scored, not both. */
@@ -109,13 +116,14 @@ static pgd_status check_seq(checker *c, uint32_t i, const pgd_plan_seq *s, uint3
 
 static pgd_status check_seqs(checker *c) {
     const pgd_plan_seq *s = at(c, c->p->off_seq);
-    uint32_t rows = 0, n_sample = 0, n_score = 0;
+    seq_counts n = {0};
     memset(c->seen, 0, sizeof c->seen);
     for (uint32_t i = 0; i < c->p->n_seq; i++)
-        PGD_TRY(check_seq(c, i, &s[i], &rows, &n_sample, &n_score));
-    if (rows != c->p->n_tok) return bad(c, "n_tok", 0, c->p->n_tok, rows);
-    if (n_sample != c->p->n_sample) return bad(c, "n_sample", 0, c->p->n_sample, n_sample);
-    if (n_score != c->p->n_score) return bad(c, "n_score", 0, c->p->n_score, n_score);
+        PGD_TRY(check_seq(c, i, &s[i], &n));
+    if (n.n_tok != c->p->n_tok) return bad(c, "n_tok", 0, c->p->n_tok, n.n_tok);
+    if (n.n_sample != c->p->n_sample) return bad(c, "n_sample", 0, c->p->n_sample, n.n_sample);
+    if (n.n_score != c->p->n_score) return bad(c, "n_score", 0, c->p->n_score, n.n_score);
+    if (n.n_mask != c->p->n_mask) return bad(c, "n_mask", 0, c->p->n_mask, n.n_mask);
     return PGD_OK;
 }
 
@@ -219,6 +227,38 @@ pgd_status pgd_plan_check(const void *blob, size_t bytes, const pgd_plan_limits 
                         (unsigned long long)c.p->step, (unsigned long long)c.p->digest,
                         (unsigned long long)digest);
     return PGD_OK;
+}
+
+static pgd_status check_mask(const checker *c, uint32_t i, const uint32_t *row, uint32_t n_words) {
+    const uint32_t tail = c->lim->vocab_size % 32;
+    if (tail && row[n_words - 1] >> tail)
+        return bad(c, "late mask past the vocabulary", i, row[n_words - 1], c->lim->vocab_size);
+    for (uint32_t w = 0; w < n_words; w++)
+        if (row[w]) return PGD_OK;
+    return bad(c, "late mask allows nothing", i, 0, 1);
+}
+
+pgd_status pgd_plan_late_check(const pgd_plan *plan, const void *blob, const pgd_plan_limits *lim,
+                               pgd_error *err) {
+    const checker c = {.p = plan, .base = blob, .lim = lim, .err = err};
+    const pgd_plan_late *const late = blob;
+    const uint32_t n_words = pgd_mask_words(lim->vocab_size);
+    const uint64_t bytes = sizeof *late + 4ULL * n_words * plan->n_mask;
+    if (late->magic != PGD_PLAN_LATE_MAGIC)
+        return bad(&c, "late magic", 0, late->magic, PGD_PLAN_LATE_MAGIC);
+    if (late->step != plan->step)
+        return bad(&c, "late step", 0, (int64_t)late->step, (int64_t)plan->step);
+    if (late->n_mask != plan->n_mask) return bad(&c, "late n_mask", 0, late->n_mask, plan->n_mask);
+    if (late->n_words != n_words) return bad(&c, "late n_words", 0, late->n_words, n_words);
+    if (late->bytes != bytes) return bad(&c, "late bytes", 0, late->bytes, (int64_t)bytes);
+    const uint32_t *row = (const void *)(late + 1);
+    for (uint32_t i = 0; i < late->n_mask; i++, row += n_words)
+        PGD_TRY(check_mask(&c, i, row, n_words));
+    return PGD_OK;
+}
+
+uint64_t pgd_plan_late_room(const pgd_plan_limits *lim) {
+    return sizeof(pgd_plan_late) + 4ULL * pgd_mask_words(lim->vocab_size) * lim->max_seqs;
 }
 
 uint64_t pgd_plan_digest(const pgd_plan *plan) {

@@ -1,7 +1,9 @@
 /* The simulator behind the executor port: buffers, time and threads; sim_exec_run.c runs the plans.
  * Owns a ring of steps_in_flight steps. On virtual time (a clock, or none) a plan runs inside
- * submit and its result is held back until its time has come: the order of effects is the device's,
- * and tests stay on one thread. In realtime mode a thread of its own runs plans, sleeps for their
+ * submit, or inside submit_late when it has a late part, and its result is held back until its time
+ * has come: the order of effects is the device's, and tests stay on one thread. A late part that
+ * comes within the time of its step costs nothing, as the forward pass runs meanwhile. In realtime
+ * mode a thread of its own runs plans, sleeps for their
  * cost and rings on_result. Invariant: steps [head, head + n) of the ring are outstanding, oldest
  * first. Thread: the engine's, but for the runner in realtime mode, which touches the device and
  * steps handed to it through the ring. Deliberately never blocks the engine. */
@@ -22,11 +24,13 @@ typedef struct sim_exec {
     sim_device dev;
     sim_step step[RING];
     uint32_t head, n;
+    uint32_t n_ran; /* virtual time: of these, the first n_ran ran */
     uint64_t last_ready_ns;
     pgd_clock clock;
     void (*notify)(void *ctx);
     void *notify_ctx;
     pgd_ring *to_run;   /* realtime: indices of steps */
+    pgd_ring *late;     /* realtime: the same of those whose late part is there */
     pgd_mailbox *pause; /* realtime: to sleep on; nobody pushes, destroy wakes */
     pthread_t thread;
     bool running;
@@ -55,25 +59,61 @@ static uint64_t cost_ns(const sim_exec *x, const sim_step *s) {
     return x->dev.opt.step_base_ns + x->dev.opt.step_token_ns * p->n_tok;
 }
 
+static void run_now(sim_exec *x, sim_step *s) {
+    sim_run(&x->dev, s);
+    s->ready_ns = 0;
+    if (x->clock.now_ns) {
+        const uint64_t now = pgd_clock_now(&x->clock);
+        const uint64_t begin = s->submit_ns > x->last_ready_ns ? s->submit_ns : x->last_ready_ns;
+        const uint64_t end = begin + cost_ns(x, s);
+        x->last_ready_ns = s->ready_ns = end > now ? end : now;
+    } else if (x->notify) {
+        x->notify(x->notify_ctx);
+    }
+    atomic_store_explicit(&s->done, true, memory_order_relaxed);
+}
+
+/* Virtual time: run what has all it needs, in order. */
+static void run_ready(sim_exec *x) {
+    while (x->n_ran < x->n && !nth(x, x->n_ran)->late_due)
+        run_now(x, nth(x, x->n_ran++));
+}
+
 static void sim_submit(pgd_exec *port) {
     sim_exec *x = self(port);
     sim_step *s = nth(x, x->n++);
+    s->late_due = ((const pgd_plan *)s->blob)->n_mask > 0;
     atomic_store_explicit(&s->done, false, memory_order_relaxed);
     if (x->running) {
         const bool pushed = pgd_ring_push(x->to_run, (uint64_t)(s - x->step));
         PGD_ASSERT(pushed);
         return;
     }
-    sim_run(&x->dev, s);
-    s->ready_ns = 0;
-    if (x->clock.now_ns) {
-        const uint64_t now = pgd_clock_now(&x->clock);
-        const uint64_t begin = now > x->last_ready_ns ? now : x->last_ready_ns;
-        x->last_ready_ns = s->ready_ns = begin + cost_ns(x, s);
-    } else if (x->notify) {
-        x->notify(x->notify_ctx);
+    s->submit_ns = x->clock.now_ns ? pgd_clock_now(&x->clock) : 0;
+    run_ready(x);
+}
+
+static sim_step *first_late(sim_exec *x) {
+    for (uint32_t i = 0; i < x->n; i++)
+        if (nth(x, i)->late_due) return nth(x, i);
+    PGD_ASSERT(!"a late part is due");
+    return NULL;
+}
+
+static pgd_plan_late *sim_begin_late(pgd_exec *port) {
+    return (pgd_plan_late *)(void *)first_late(self(port))->late;
+}
+
+static void sim_submit_late(pgd_exec *port) {
+    sim_exec *x = self(port);
+    sim_step *s = first_late(x);
+    s->late_due = false;
+    if (x->running) {
+        const bool pushed = pgd_ring_push(x->late, (uint64_t)(s - x->step));
+        PGD_ASSERT(pushed);
+    } else {
+        run_ready(x);
     }
-    atomic_store_explicit(&s->done, true, memory_order_relaxed);
 }
 
 static const pgd_step_result *sim_poll(pgd_exec *port) {
@@ -92,6 +132,7 @@ static void sim_release(pgd_exec *port) {
     atomic_store_explicit(&x->dev.released, nth(x, 0)->result.step, memory_order_relaxed);
     x->head = (x->head + 1) % x->info.steps_in_flight;
     x->n--;
+    if (!x->running) x->n_ran--;
 }
 
 static void sim_on_result(pgd_exec *port, void (*fn)(void *ctx), void *ctx) {
@@ -108,6 +149,11 @@ static void *runner(void *arg) {
         const uint64_t now = pgd_clock_now(&x->clock);
         const uint64_t begin = now > x->last_ready_ns ? now : x->last_ready_ns;
         x->last_ready_ns = begin + cost_ns(x, s);
+        uint64_t k = i;
+        if (((const pgd_plan *)s->blob)->n_mask > 0 &&
+            (!pgd_ring_wait(x->late, &k, UINT64_MAX) || k == STOP))
+            break;
+        PGD_ASSERT(k == i); /* late parts come in the order of their plans */
         sim_run(&x->dev, s);
         uint64_t t;
         while ((t = pgd_clock_now(&x->clock)) < x->last_ready_ns &&
@@ -124,14 +170,16 @@ static void sim_destroy(pgd_exec *port) {
     if (x->running) {
         atomic_store_explicit(&x->stopping, true, memory_order_relaxed);
         pgd_mailbox_wake(x->pause);
-        const bool pushed = pgd_ring_push(x->to_run, STOP);
+        const bool pushed = pgd_ring_push(x->late, STOP) && pgd_ring_push(x->to_run, STOP);
         PGD_ASSERT(pushed);
         (void)pthread_join(x->thread, NULL);
     }
     pgd_ring_destroy(&x->to_run);
+    pgd_ring_destroy(&x->late);
     pgd_mailbox_destroy(&x->pause);
     for (uint32_t i = 0; i < RING; i++) {
         pgd_free(x->step[i].blob);
+        pgd_free(x->step[i].late);
         pgd_free(x->step[i].sample);
         pgd_free(x->step[i].score);
     }
@@ -177,16 +225,18 @@ static bool alloc_steps(sim_exec *x) {
     for (uint32_t i = 0; i < x->info.steps_in_flight; i++) {
         sim_step *s = &x->step[i];
         s->blob = pgd_calloc((size_t)l->max_plan_bytes / 8 + 1, sizeof *s->blob);
+        s->late = pgd_calloc((size_t)pgd_plan_late_room(l) / 8 + 1, sizeof *s->late);
         s->sample = pgd_calloc(l->max_seqs, sizeof *s->sample);
         s->score = pgd_calloc(l->max_tokens, sizeof *s->score);
-        if (!s->blob || !s->sample || !s->score) return false;
+        if (!s->blob || !s->late || !s->sample || !s->score) return false;
     }
     return true;
 }
 
 static pgd_status start_runner(sim_exec *x, pgd_error *err) {
     x->clock = pgd_clock_monotonic();
-    if (pgd_ring_create(&x->to_run, RING) != PGD_OK || pgd_mailbox_create(&x->pause) != PGD_OK)
+    if (pgd_ring_create(&x->to_run, RING) != PGD_OK || pgd_ring_create(&x->late, RING) != PGD_OK ||
+        pgd_mailbox_create(&x->pause) != PGD_OK)
         return pgd_fail(err, PGD_E_NOMEM, "simulator: out of memory or descriptors");
     if (pthread_create(&x->thread, NULL, runner, x) != 0)
         return pgd_fail(err, PGD_E_NOMEM, "simulator: cannot start its thread");
@@ -208,6 +258,8 @@ pgd_status pgd_exec_open_sim(const pgd_sim_options *opt, pgd_exec **out, pgd_err
     x->port = (pgd_exec){.info = sim_info,
                          .begin = sim_begin,
                          .submit = sim_submit,
+                         .begin_late = sim_begin_late,
+                         .submit_late = sim_submit_late,
                          .poll = sim_poll,
                          .release = sim_release,
                          .on_result = sim_on_result,

@@ -26,10 +26,12 @@ typedef struct sim_page {
 /* One plan's buffers, from begin to release. */
 typedef struct sim_step {
     uint64_t *blob; /* max_plan_bytes */
+    uint64_t *late; /* pgd_plan_late_room */
+    bool late_due;  /* wants a late part that was not handed over; engine thread */
     pgd_step_result result;
-    pgd_sample_out *sample; /* [max_seqs] */
-    pgd_score_out *score;   /* [max_tokens] */
-    uint64_t ready_ns;
+    pgd_sample_out *sample;       /* [max_seqs] */
+    pgd_score_out *score;         /* [max_tokens] */
+    uint64_t submit_ns, ready_ns; /* virtual time */
     atomic_bool done;
 } sim_step;
 

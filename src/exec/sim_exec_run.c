@@ -31,6 +31,37 @@ int32_t pgd_sim_next_token(const pgd_sim_options *opt, const int32_t *tok, uint3
     return (int32_t)(((uint32_t)t + 1) % opt->limits.vocab_size);
 }
 
+static int32_t nth_allowed(const uint32_t *mask, uint32_t n_words, uint32_t n) {
+    for (uint32_t w = 0; w < n_words; w++) {
+        const uint32_t here = (uint32_t)__builtin_popcount(mask[w]);
+        if (n >= here) {
+            n -= here;
+            continue;
+        }
+        uint32_t bits = mask[w];
+        for (; n > 0; n--)
+            bits &= bits - 1;
+        return (int32_t)(w * 32 + (uint32_t)__builtin_ctz(bits));
+    }
+    return -1;
+}
+
+static int32_t allowed(const pgd_sim_options *opt, int32_t token, uint64_t hash,
+                       const uint32_t *mask) {
+    const uint32_t n_words = pgd_mask_words(opt->limits.vocab_size);
+    uint32_t n = 0;
+    if (!mask || mask[(uint32_t)token / 32] >> ((uint32_t)token % 32) & 1) return token;
+    for (uint32_t w = 0; w < n_words; w++)
+        n += (uint32_t)__builtin_popcount(mask[w]);
+    return n ? nth_allowed(mask, n_words, (uint32_t)(hash >> 16) % n) : token;
+}
+
+int32_t pgd_sim_allowed_token(const pgd_sim_options *opt, const int32_t *tok, uint32_t n,
+                              uint64_t seed, uint32_t choice, const uint32_t *mask) {
+    return allowed(opt, pgd_sim_next_token(opt, tok, n, seed, choice),
+                   sample_hash(tok, n, seed, choice), mask);
+}
+
 bool pgd_sim_bad_logits(const pgd_sim_options *opt, const int32_t *tok, uint32_t n, uint64_t seed,
                         uint32_t choice) {
     return opt->bad_mean && (sample_hash(tok, n, seed, choice) >> 20) % opt->bad_mean == 0;
@@ -161,15 +192,16 @@ static bool is_stop_id(const pgd_sampling *sp, int32_t token) {
     return false;
 }
 
-/* d->text holds n tokens. */
+/* d->text holds n tokens. mask: of the late part, or NULL. */
 static pgd_status sample(sim_device *d, const pgd_plan *p, const pgd_plan_seq *q, uint32_t n,
-                         pgd_sample_out *out) {
+                         const uint32_t *mask, pgd_sample_out *out) {
     sim_slot *s = &d->slot[q->slot];
     const pgd_sampling *sp = &s->sampling;
     int32_t t = pgd_sim_next_token(&d->opt, d->text, n, sp->seed, sp->choice);
     if (n < s->n_prompt) return broken(d, p->step, "sample inside the prompt", q->slot, n, t);
     while (n - s->n_prompt < sp->min_tokens && is_stop_id(sp, t))
         t = (int32_t)(((uint32_t)t + 1) % d->opt.limits.vocab_size);
+    t = allowed(&d->opt, t, sample_hash(d->text, n, sp->seed, sp->choice), mask);
     *out = (pgd_sample_out){.slot = q->slot, .token = t};
     if (pgd_sim_bad_logits(&d->opt, d->text, n, sp->seed, sp->choice))
         out->flags = PGD_OUT_BAD_LOGITS;
@@ -204,6 +236,8 @@ static void score(const sim_device *d, const pgd_plan_seq *q, sim_step *step) {
 
 static pgd_status forward(sim_device *d, const pgd_plan *p, sim_step *step) {
     const pgd_plan_seq *seq = at(p, p->off_seq);
+    const uint32_t n_words = pgd_mask_words(d->opt.limits.vocab_size);
+    const uint32_t *mask = (const void *)((const char *)step->late + sizeof(pgd_plan_late));
     for (uint32_t i = 0; i < p->n_seq; i++)
         PGD_TRY(write_rows(d, p, &seq[i]));
     for (uint32_t i = 0; i < p->n_seq; i++) {
@@ -213,8 +247,11 @@ static pgd_status forward(sim_device *d, const pgd_plan *p, sim_step *step) {
             return broken(d, p->step, "past the context", q->slot, n, d->opt.max_model_len);
         PGD_TRY(gather(d, p, q, n));
         if (q->flags & PGD_PLAN_SCORE) score(d, q, step);
+        const bool masked = q->flags & PGD_PLAN_MASK;
         if (q->flags & PGD_PLAN_SAMPLE)
-            PGD_TRY(sample(d, p, q, n, &step->sample[step->result.n_sample++]));
+            PGD_TRY(
+                sample(d, p, q, n, masked ? mask : NULL, &step->sample[step->result.n_sample++]));
+        if (masked) mask += n_words;
     }
     return PGD_OK;
 }
@@ -229,6 +266,7 @@ void sim_run(sim_device *d, sim_step *step) {
                           .device_ns = d->opt.step_base_ns + d->opt.step_token_ns * p->n_tok};
     pgd_status s = d->fault.code;
     if (s == PGD_OK) s = pgd_plan_check(p, p->bytes, &d->opt.limits, &d->fault);
+    if (s == PGD_OK && p->n_mask) s = pgd_plan_late_check(p, step->late, &d->opt.limits, &d->fault);
     if (s == PGD_OK && d->opt.fail_at_step && p->step >= d->opt.fail_at_step) s = PGD_E_DEVICE;
     if (s == PGD_OK) {
         s = apply_inits(d, p);

@@ -131,6 +131,10 @@ void pgd_grammar_release(pgd_grammar **pg) {
     if (atomic_fetch_sub_explicit(&g->refs, 1, memory_order_acq_rel) == 1) destroy(g);
 }
 
+uint32_t pgd_grammar_vocab_size(const pgd_grammar *g) {
+    return g->store.vocab->n_tokens;
+}
+
 size_t pgd_grammar_bytes(const pgd_grammar *g) {
     return g->bytes;
 }

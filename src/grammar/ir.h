@@ -5,6 +5,7 @@
 #define PAGODA_GRAMMAR_IR_H
 
 #include "pagoda/grammar.h"
+#include "pagoda/json.h"
 
 enum { PGD_IR_FAIL = 0, PGD_IR_EMPTY = 1 }; /* nodes that always exist: nothing, the empty text */
 #define PGD_IR_INF UINT32_MAX

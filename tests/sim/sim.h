@@ -6,6 +6,7 @@
 
 #include "pagoda/engine.h"
 #include "pagoda/exec.h"
+#include "pagoda/grammar.h"
 #include "pagoda/rng.h"
 
 enum { SIM_MAX_REQS = 16, SIM_MAX_LEN = 96, SIM_MAX_N = 4, SIM_MAX_TOP = 3, SIM_VOCAB = 40 };
@@ -31,6 +32,7 @@ typedef struct sim_req {
     uint64_t at_ns; /* of arrival */
     cancel_at cancel;
     uint32_t cancel_delay; /* turns, or tokens */
+    uint32_t i_grammar;    /* of sim_grammar; 0: none */
     uint32_t stop_choice;  /* >= n_choices: never */
     uint32_t stop_len;     /* when that choice has so many tokens */
     /* progress */
@@ -55,6 +57,13 @@ typedef struct scenario {
 /* sim_draw.c: everything about the scenario follows from the seed. */
 void sim_draw(scenario *s, uint64_t seed);
 uint32_t sim_rand(scenario *s, uint32_t n); /* [0, n) */
+
+/* sim_grammar.c: grammars over the simulator's vocabulary, made once for all scenarios (a run may
+ * not depend on what earlier ones left in them). */
+enum { SIM_GRAMMARS = 4 };
+bool sim_grammars_create(void);
+void sim_grammars_destroy(void);
+pgd_grammar *sim_grammar(uint32_t i, bool has_eos); /* i in 1..SIM_GRAMMARS */
 
 /* sim_oracle.c: what a request must answer, computed alone. Return NULL or what is wrong. */
 const char *sim_check_request(const scenario *s, const sim_req *q, uint32_t max_ctx, bool failed);

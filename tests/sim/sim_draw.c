@@ -138,6 +138,18 @@ static void draw_request(scenario *s, uint32_t i, uint32_t features, uint64_t *n
     draw_ends(s, q, features);
 }
 
+/* Behind everything else, so that a seed's scenario stays what it was before there were grammars.
+ */
+static void draw_grammars(scenario *s) {
+    const uint32_t percent = chance(s, 40) ? between(s, 10, 100) : 0;
+    for (uint32_t i = 0; i < s->n_reqs; i++) {
+        sim_req *q = &s->req[i];
+        if (!chance(s, percent) || q->r.max_new_tokens == 0) continue;
+        q->i_grammar = between(s, 1, SIM_GRAMMARS);
+        q->r.grammar = sim_grammar(q->i_grammar, s->sim.eos_id >= 0);
+    }
+}
+
 void sim_draw(scenario *s, uint64_t seed) {
     memset(s, 0, sizeof *s);
     s->seed = seed;
@@ -155,4 +167,5 @@ void sim_draw(scenario *s, uint64_t seed) {
     uint64_t now = 0;
     for (uint32_t i = 0; i < s->n_reqs; i++)
         draw_request(s, i, features | (more & 0x2D0), &now); /* n, stops, cancels, priorities */
+    draw_grammars(s);
 }

@@ -67,11 +67,12 @@ int main(int argc, char **argv) {
     (void)signal(SIGABRT, on_abort);
     (void)signal(SIGSEGV, on_abort);
     scenario *s = pgd_malloc(sizeof *s);
-    if (!s) return 1;
+    if (!s || !sim_grammars_create()) return 1;
     uint64_t i = 0;
     while (i < count && run_seed(s, seed + i, &t))
         i++;
     pgd_free(s);
+    sim_grammars_destroy();
     (void)printf("sim_engine: %" PRIu64 " schedules from seed %" PRIu64 ": %" PRIu64
                  " turns, %" PRIu64 " steps, %" PRIu64 " tokens, %" PRIu64 " cached, %" PRIu64
                  " preemptions, %" PRIu64 " evictions; stop %" PRIu64 " length %" PRIu64

@@ -7,6 +7,7 @@
 typedef struct answer {
     int32_t text[2 * SIM_MAX_LEN]; /* prompt and output */
     uint32_t n_out;
+    int32_t stop_token;
     pgd_finish finish; /* PGD_FINISH_ERROR: bad logits after n_out tokens */
 } answer;
 
@@ -16,29 +17,58 @@ static bool is_stop(const pgd_sampling *p, int32_t t) {
     return false;
 }
 
+/* The mask of the next token, with what min_tokens takes from it. */
+static void mask_of(pgd_matcher *m, const pgd_sampling *p, uint32_t n_out, uint32_t *row) {
+    uint32_t less[2];
+    if (pgd_matcher_mask(m, row, NULL) != PGD_OK) row[0] = row[1] = 0;
+    memcpy(less, row, sizeof less);
+    for (uint32_t i = 0; i < p->n_stop_ids; i++)
+        less[p->stop_ids[i] / 32] &= ~(1U << (p->stop_ids[i] % 32));
+    if (n_out < p->min_tokens && (less[0] || less[1])) memcpy(row, less, sizeof less);
+}
+
+/* The token after n; *last: it ends the answer. */
+static int32_t next_token(const scenario *s, const pgd_sampling *p, pgd_matcher *m, const answer *a,
+                          uint32_t n, uint32_t choice, bool *last) {
+    uint32_t row[2];
+    if (!m) {
+        int32_t t = pgd_sim_next_token(&s->sim, a->text, n, p->seed, choice);
+        while (a->n_out < p->min_tokens && is_stop(p, t))
+            t = (t + 1) % SIM_VOCAB;
+        *last = a->n_out >= p->min_tokens && is_stop(p, t);
+        return t;
+    }
+    mask_of(m, p, a->n_out, row);
+    const int32_t t = pgd_sim_allowed_token(&s->sim, a->text, n, p->seed, choice, row);
+    const bool ok = pgd_matcher_advance(m, (uint32_t)t, NULL) == PGD_OK;
+    *last = !ok || is_stop(p, t) || pgd_matcher_done(m);
+    return ok ? t : -1; /* no text has it: the check of tokens fails */
+}
+
 static void solve(const scenario *s, const sim_req *q, uint32_t choice, uint32_t max_ctx,
                   answer *a) {
     const pgd_request *r = &q->r;
     const pgd_sampling *p = &r->sampling;
+    pgd_matcher *m = NULL;
     uint32_t n = r->n_prompt, end = n + r->max_new_tokens;
     if (end > max_ctx) end = max_ctx;
     memcpy(a->text, q->prompt, n * sizeof a->text[0]);
     a->finish = PGD_FINISH_LENGTH;
     a->n_out = 0;
-    while (n < end) {
+    a->stop_token = -1;
+    if (r->grammar) (void)pgd_matcher_create(&m, r->grammar);
+    for (bool last = false; n < end && !last;) {
         if (pgd_sim_bad_logits(&s->sim, a->text, n, p->seed, choice)) {
             a->finish = PGD_FINISH_ERROR;
-            return;
+            break;
         }
-        int32_t t = pgd_sim_next_token(&s->sim, a->text, n, p->seed, choice);
-        while (a->n_out < p->min_tokens && is_stop(p, t))
-            t = (t + 1) % SIM_VOCAB;
+        const int32_t t = next_token(s, p, m, a, n, choice, &last);
         a->text[n++] = t;
-        if (a->n_out++ >= p->min_tokens && is_stop(p, t)) {
-            a->finish = PGD_FINISH_STOP;
-            return;
-        }
+        a->n_out++;
+        if (last) a->finish = PGD_FINISH_STOP;
+        if (last && is_stop(p, t)) a->stop_token = t;
     }
+    pgd_matcher_destroy(&m);
 }
 
 static const char *check_logprob(const pgd_sampling *p, const pgd_toklog *log, uint32_t i,
@@ -72,7 +102,7 @@ static const char *check_finish(const sim_req *q, uint32_t choice, const answer 
     const pgd_finish f = (pgd_finish)atomic_load(&log->finish);
     switch (f) {
     case PGD_FINISH_STOP:
-        if (log->stop_token != a->text[q->r.n_prompt + a->n_out - 1]) return "stop token";
+        if (log->stop_token != a->stop_token) return "stop token";
         /* fall through */
     case PGD_FINISH_LENGTH:
         if (f != a->finish) return "finish reason differs from the oracle";

@@ -12,6 +12,7 @@
 
 #include "pagoda/fs.h"
 #include "pagoda/grammar.h"
+#include "pagoda/json.h"
 #include "pagoda/jsonw.h"
 #include "pagoda/mem.h"
 #include "pagoda/rng.h"

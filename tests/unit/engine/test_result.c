@@ -159,9 +159,13 @@ static void an_answer_to_another_plan_is_fatal(void **state) {
     rig_init(&g);
     pgd_log_setup(PGD_LOG_OFF, PGD_LOG_TEXT);
     rig_open(&g);
-    liar l = {
-        .port = {liar_info, liar_begin, liar_submit, liar_poll, liar_release, liar_on_result, NULL},
-        .inner = g.exec};
+    liar l = {.port = {.info = liar_info,
+                       .begin = liar_begin,
+                       .submit = liar_submit,
+                       .poll = liar_poll,
+                       .release = liar_release,
+                       .on_result = liar_on_result},
+              .inner = g.exec};
     pgd_engine_destroy(&g.e);
     assert_int_equal(pgd_engine_create(&l.port, &g.opt, &g.e, NULL), PGD_OK);
     rig_request(&g, &q, 6, 0, 1, 20);

@@ -41,7 +41,7 @@ static uint32_t good_plan(void *out) {
     warm.min_p = 0.1F;
     warm.presence_penalty = -1;
     pw_seq(&w, 2, ids_a, 3, 5, PGD_PLAN_SCORE, 17);
-    pw_seq(&w, 7, NULL, 1, 40, PGD_PLAN_SAMPLE | PGD_PLAN_LATE_ID, -1);
+    pw_seq(&w, 7, NULL, 1, 40, PGD_PLAN_SAMPLE | PGD_PLAN_LATE_ID | PGD_PLAN_MASK, -1);
     pw_seq(&w, 0, ids_c, 4, 0, PGD_PLAN_SAMPLE | PGD_PLAN_SCORE, -1);
     pw_init(&w, 2, 9, &s, NULL, 0, NULL, 0);
     pw_init(&w, 0, 3, &warm, history, 4, bias, 2);
@@ -152,6 +152,8 @@ CORRUPT(c_table_off, table(b, 0)->off_pages = b->p.bytes + 8)
 CORRUPT(c_table_off_odd, table(b, 0)->off_pages += 2)
 CORRUPT(c_table_page, *(int32_t *)at(b, table(b, 1)->off_pages) = 20)
 CORRUPT(c_table_page_neg, *(int32_t *)at(b, table(b, 1)->off_pages) = -1)
+CORRUPT(c_n_mask, b->p.n_mask++)
+CORRUPT(c_seq_mask_without_sample, seq(b, 0)->flags |= PGD_PLAN_MASK; b->p.n_mask++)
 CORRUPT(c_copy_src, copy(b, 0)->src = 20)
 CORRUPT(c_copy_dst, copy(b, 0)->dst = 20)
 CORRUPT(c_copy_self, copy(b, 0)->dst = copy(b, 0)->src)
@@ -233,6 +235,8 @@ static const struct {
     CASE(c_table_off_odd, "off_pages"),
     CASE(c_table_page, "table page"),
     CASE(c_table_page_neg, "table page"),
+    CASE(c_n_mask, "n_mask"),
+    CASE(c_seq_mask_without_sample, "mask without a sample"),
     CASE(c_copy_src, "copy src"),
     CASE(c_copy_dst, "copy dst"),
     CASE(c_copy_self, "copy dst"),
@@ -248,6 +252,35 @@ static void a_good_plan_passes(void **state) {
     if (pgd_plan_check(&b, n, &limits, &err) != PGD_OK) fail_msg("%s", err.msg);
     assert_int_equal(b.p.n_sample, 2);
     assert_int_equal(b.p.n_score, 3 + 3);
+    assert_int_equal(b.p.n_mask, 1);
+}
+
+typedef struct late_buf {
+    pgd_plan_late h;
+    uint32_t row[4]; /* of 100 tokens */
+} late_buf;
+
+static void every_wrong_field_of_a_late_part_is_refused_with_its_name(void **state) {
+    (void)state;
+    static const char *const names[] = {"magic", "step",   "n_mask",  "n_words",
+                                        "bytes", "allows", "past the"};
+    plan_buf b;
+    (void)good_plan(&b);
+    for (uint32_t i = 0; i <= 7; i++) {
+        late_buf l = {.h = {PGD_PLAN_LATE_MAGIC, sizeof l, 41, 1, 4}, .row = {0, 0, 0, 8}};
+        pgd_error err = {0};
+        l.h.magic += i == 0;
+        l.h.step += i == 1;
+        l.h.n_mask += i == 2;
+        l.h.n_words -= i == 3;
+        l.h.bytes += i == 4;
+        if (i == 5) l.row[3] = 0;
+        if (i == 6) l.row[3] = 1U << 4;
+        const pgd_status s = pgd_plan_late_check(&b.p, &l, &limits, &err);
+        assert_int_equal(s, i == 7 ? PGD_OK : PGD_E_INTERNAL);
+        if (i < 7) assert_non_null(strstr(err.msg, names[i]));
+    }
+    assert_int_equal(pgd_plan_late_room(&limits), sizeof(pgd_plan_late) + 4 * 4 * 4);
 }
 
 static void an_empty_plan_passes(void **state) {
@@ -365,6 +398,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_good_plan_passes),
         cmocka_unit_test(an_empty_plan_passes),
+        cmocka_unit_test(every_wrong_field_of_a_late_part_is_refused_with_its_name),
         cmocka_unit_test(every_wrong_field_is_refused_with_its_name),
         cmocka_unit_test(a_plan_is_refused_when_short_unaligned_or_too_large),
         cmocka_unit_test(any_flipped_bit_is_found),
