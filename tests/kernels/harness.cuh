@@ -108,7 +108,7 @@ class Harness {
     uint32_t below(uint32_t n) { return (uint32_t)(next() % n); }
     float uniform() { return (float)((double)(next() >> 40) * 0x1p-23 - 1.0); } /* [-1, 1) */
     /* n values in [-scale, scale), rounded to T */
-    template <typename T> std::vector<T> random(size_t n, float scale = 1.0f) {
+    template <typename T> std::vector<T> random_values(size_t n, float scale = 1.0f) {
         std::vector<T> v(n);
         for (auto &e : v)
             e = from_host<T>(uniform() * scale);
