@@ -25,6 +25,8 @@ typedef enum pgd_route {
     PGD_ROUTE_COMPLETIONS,  /* POST /v1/completions */
     PGD_ROUTE_MESSAGES,     /* POST /v1/messages */
     PGD_ROUTE_COUNT_TOKENS, /* POST /v1/messages/count_tokens */
+    PGD_ROUTE_RESPONSES,    /* POST /v1/responses */
+    PGD_ROUTE_INPUT_TOKENS, /* POST /v1/responses/input_tokens */
     PGD_ROUTE_MODELS,       /* GET /v1/models */
     PGD_ROUTE_MODEL,        /* GET /v1/models/{id}; arg = decoded id */
     PGD_ROUTE_TOKENIZE,

@@ -51,6 +51,8 @@ void api_version_write(pgd_buf *out) {
 void api_root_write(const pgd_api *a, pgd_buf *out) {
     static const char *const endpoints[] = {"POST /v1/chat/completions",
                                             "POST /v1/completions",
+                                            "POST /v1/responses",
+                                            "POST /v1/responses/input_tokens",
                                             "POST /v1/messages",
                                             "POST /v1/messages/count_tokens",
                                             "GET /v1/models",

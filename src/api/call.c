@@ -13,9 +13,10 @@
 #include "pagoda/hash.h"
 #include "pagoda/log.h"
 #include "pagoda/mem.h"
+#include "response.h"
 
 bool api_is_chat(pgd_route r) {
-    return r == PGD_ROUTE_CHAT || r == PGD_ROUTE_MESSAGES;
+    return r == PGD_ROUTE_CHAT || r == PGD_ROUTE_MESSAGES || r == PGD_ROUTE_RESPONSES;
 }
 
 static bool is_generation(pgd_route r) {
@@ -24,11 +25,12 @@ static bool is_generation(pgd_route r) {
 
 static bool needs_worker(pgd_route r) {
     return is_generation(r) || r == PGD_ROUTE_TOKENIZE || r == PGD_ROUTE_DETOKENIZE ||
-           r == PGD_ROUTE_COUNT_TOKENS;
+           r == PGD_ROUTE_COUNT_TOKENS || r == PGD_ROUTE_INPUT_TOKENS;
 }
 
 const api_wire *api_wire_of(pgd_route r) {
     if (pgd_route_is_anthropic(r)) return &api_wire_messages;
+    if (r == PGD_ROUTE_RESPONSES || r == PGD_ROUTE_INPUT_TOKENS) return &api_wire_responses;
     return r == PGD_ROUTE_CHAT ? &api_wire_chat : &api_wire_completions;
 }
 
@@ -446,6 +448,7 @@ void api_call_collect(pgd_call *c) {
     pgd_free(g->requests);
     pgd_buf_fini(&g->prefix);
     api_items_fini(&c->items);
+    api_response_destroy(&c->response);
     pgd_buf_fini(&c->body);
     pgd_buf_fini(&c->tenant);
     pgd_buf_fini(&c->headers);

@@ -166,8 +166,9 @@ struct pgd_call {
     pgd_arena *arena;
     pgd_sv model_name;
     api_gen g;
-    api_items items;       /* of the answer, where the protocol has items */
-    uint64_t asked_tokens; /* messages: max_tokens */
+    api_items items;               /* of the answer, where the protocol has items */
+    struct api_response *response; /* responses: what its object repeats of the request */
+    uint64_t asked_tokens;         /* messages: max_tokens */
     uint32_t n_inside;
 
     api_error err;
@@ -181,6 +182,8 @@ struct pgd_call {
 typedef struct api_wire {
     const char *id_prefix, *object;
     const char *chunk_object; /* NULL: the stream has no chunks of choices */
+    /* A worker's: the body as a chat client would have sent it; NULL where it is one as it is. */
+    pgd_status (*translate)(pgd_call *c, const pgd_json *body, pgd_buf *out);
     /* The first token is there: what opens the stream. */
     void (*begin)(pgd_call *c);
     /* The prompt as the beginning of the text (echo); NULL where there is no such thing. */
@@ -200,7 +203,7 @@ typedef struct api_wire {
     /* Streamed, and nothing was sent for a while. */
     void (*keep_alive)(pgd_call *c);
 } api_wire;
-extern const api_wire api_wire_chat, api_wire_completions, api_wire_messages;
+extern const api_wire api_wire_chat, api_wire_completions, api_wire_messages, api_wire_responses;
 /* Of a route that a worker serves. */
 const api_wire *api_wire_of(pgd_route r);
 /* Whether the prompt of the route is a conversation. */
@@ -217,6 +220,8 @@ pgd_status api_encode_text(pgd_call *c, pgd_sv text, bool add_special, const cha
 /* messages_in.c: what a chat client would have sent instead of an Anthropic body; also of
  * count_tokens. */
 pgd_status api_messages_to_chat(pgd_call *c, const pgd_json *body, pgd_buf *out);
+/* responses_in.c: the same of a Responses body; also of input_tokens. */
+pgd_status api_responses_to_chat(pgd_call *c, const pgd_json *body, pgd_buf *out);
 /* tokenize.c: on a worker; the answer is written to c->out. */
 pgd_status api_run_tokenize(pgd_call *c, const pgd_json *body);
 pgd_status api_run_detokenize(pgd_call *c, const pgd_json *body);
@@ -242,6 +247,7 @@ void api_usage_write(const pgd_call *c, pgd_buf *out);
 uint32_t api_prompt_tokens(const pgd_call *c);
 uint32_t api_cached_tokens(const pgd_call *c);
 uint32_t api_completion_tokens(const pgd_call *c);
+uint32_t api_reasoning_tokens(const pgd_call *c);
 const char *api_finish_name(const api_choice *ch);
 /* The id of a call: what the model called it (the first id_len of bytes), or a new one: prefix and
  * 24 characters, or the form that the model's template takes. JSON-escaped. */

@@ -40,6 +40,7 @@ static void close_last(pgd_call *c, const api_item_events *ev, bool whole) {
     if (!s->open || c->phase != API_RUN) return;
     s->open = false;
     api_item *const it = &s->v[s->n - 1];
+    it->whole = whole;
     if (it->text.failed || it->name.failed || it->call_id.failed || it->logprobs.failed)
         (void)fail_nomem(c);
     else

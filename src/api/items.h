@@ -22,6 +22,7 @@ typedef struct api_item {
     pgd_buf logprobs; /* a text's: JSON fragments, comma separated */
     jscan scan;       /* a call's arguments, where the protocol needs them to be JSON */
     uint8_t state;    /* and how that went */
+    bool whole;       /* it has ended by itself */
 } api_item;
 
 typedef struct api_items {

@@ -263,6 +263,7 @@ static void keep_alive(pgd_call *c) {
 }
 
 const api_wire api_wire_messages = {.id_prefix = "msg_",
+                                    .translate = api_messages_to_chat,
                                     .begin = begin,
                                     .piece = piece,
                                     .finish = finish,

@@ -331,19 +331,17 @@ static pgd_status prep_generation(pgd_call *c, const pgd_json *body) {
 
 /* A body of another protocol: what a chat client would have sent takes its place, so that every
  * rule of chat holds there too. */
-static pgd_status prep_translated(pgd_call *c, const pgd_json *body,
-                                  pgd_status (*translate)(pgd_call *, const pgd_json *,
-                                                          pgd_buf *)) {
+static pgd_status prep_translated(pgd_call *c, const pgd_json *body) {
     pgd_buf text = {0};
     pgd_json_doc *doc = NULL;
     pgd_error err = {0};
-    pgd_status st = translate(c, body, &text);
+    pgd_status st = c->wire->translate(c, body, &text);
     if (st == PGD_OK && text.failed) st = api_fail_nomem(&c->err);
     if (st == PGD_OK &&
         pgd_json_parse(pgd_buf_sv(&text), &pgd_json_limits_file, &doc, &err) != PGD_OK)
         st = api_fail_from(&c->err, &err, "invalid_value", NULL);
     pgd_buf_fini(&text);
-    if (st == PGD_OK && c->route == PGD_ROUTE_COUNT_TOKENS)
+    if (st == PGD_OK && !api_is_chat(c->route))
         st = api_run_count(c, pgd_json_root(doc));
     else if (st == PGD_OK)
         st = prep_generation(c, pgd_json_root(doc));
@@ -367,8 +365,7 @@ static pgd_status run(pgd_call *c, pgd_json_doc **doc) {
     const pgd_json *const root = pgd_json_root(*doc);
     if (c->route == PGD_ROUTE_TOKENIZE) return api_run_tokenize(c, root);
     if (c->route == PGD_ROUTE_DETOKENIZE) return api_run_detokenize(c, root);
-    if (!pgd_route_is_anthropic(c->route)) return prep_generation(c, root);
-    return prep_translated(c, root, api_messages_to_chat);
+    return c->wire->translate ? prep_translated(c, root) : prep_generation(c, root);
 }
 
 void api_prep_run(pgd_call *c) {

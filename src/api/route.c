@@ -7,9 +7,10 @@
 
 const char *api_route_name(pgd_route r) {
     static const char *const names[PGD_ROUTE_N] = {
-        [PGD_ROUTE_CHAT] = "chat",         [PGD_ROUTE_COMPLETIONS] = "completions",
-        [PGD_ROUTE_MESSAGES] = "messages", [PGD_ROUTE_COUNT_TOKENS] = "count_tokens",
-        [PGD_ROUTE_TOKENIZE] = "tokenize", [PGD_ROUTE_DETOKENIZE] = "detokenize",
+        [PGD_ROUTE_CHAT] = "chat",           [PGD_ROUTE_COMPLETIONS] = "completions",
+        [PGD_ROUTE_MESSAGES] = "messages",   [PGD_ROUTE_COUNT_TOKENS] = "count_tokens",
+        [PGD_ROUTE_RESPONSES] = "responses", [PGD_ROUTE_INPUT_TOKENS] = "input_tokens",
+        [PGD_ROUTE_TOKENIZE] = "tokenize",   [PGD_ROUTE_DETOKENIZE] = "detokenize",
     };
     return r < PGD_ROUTE_N && names[r] ? names[r] : "other";
 }

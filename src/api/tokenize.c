@@ -56,7 +56,10 @@ pgd_status api_run_count(pgd_call *c, const pgd_json *chat) {
     PGD_TRY(api_pick_model(c->model, f.model, &c->err));
     pgd_ids ids = {0};
     const pgd_status st = api_encode_chat(c, &f, &ids);
-    if (st == PGD_OK) pgd_buf_putf(&c->out, "{\"input_tokens\":%zu}", ids.n);
+    const bool anthropic = pgd_route_is_anthropic(c->route);
+    if (st == PGD_OK)
+        pgd_buf_putf(&c->out, "{%s\"input_tokens\":%zu}",
+                     anthropic ? "" : "\"object\":\"response.input_tokens\",", ids.n);
     pgd_ids_fini(&ids);
     return st;
 }

@@ -30,7 +30,7 @@ uint32_t api_completion_tokens(const pgd_call *c) {
     return n;
 }
 
-static uint32_t reasoning_tokens(const pgd_call *c) {
+uint32_t api_reasoning_tokens(const pgd_call *c) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < c->g.n_choices; i++)
         n += c->g.choices[i].n_reasoning;
@@ -44,7 +44,7 @@ void api_usage_write(const pgd_call *c, pgd_buf *out) {
                  "\"prompt_tokens_details\":{\"cached_tokens\":%u},"
                  "\"completion_tokens_details\":{\"reasoning_tokens\":%u}}",
                  prompt, completion, prompt + completion, api_cached_tokens(c),
-                 reasoning_tokens(c));
+                 api_reasoning_tokens(c));
 }
 
 const char *api_finish_name(const api_choice *ch) {

@@ -106,9 +106,9 @@ static void run(pgd_api_loop *loop, pgd_api *api, const pgd_api_model *m, pgd_ro
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static const pgd_route routes[] = {PGD_ROUTE_CHAT,     PGD_ROUTE_COMPLETIONS,
-                                       PGD_ROUTE_TOKENIZE, PGD_ROUTE_DETOKENIZE,
-                                       PGD_ROUTE_MESSAGES, PGD_ROUTE_COUNT_TOKENS};
+    static const pgd_route routes[] = {
+        PGD_ROUTE_CHAT,     PGD_ROUTE_COMPLETIONS,  PGD_ROUTE_TOKENIZE,  PGD_ROUTE_DETOKENIZE,
+        PGD_ROUTE_MESSAGES, PGD_ROUTE_COUNT_TOKENS, PGD_ROUTE_RESPONSES, PGD_ROUTE_INPUT_TOKENS};
     enum { N_ROUTES = sizeof routes / sizeof routes[0] };
     if (size < 1) return 0;
     const pgd_model_spec spec = {.vocab_size = 257, .eos_ids = {256}, .n_eos = 1};

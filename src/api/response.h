@@ -1,0 +1,64 @@
+/* What a response of /v1/responses is beside its items: the request's values that its object
+ * repeats, and the names under which tools were shown to the model. Filled by the worker that
+ * translates the body, read by the loop. */
+#ifndef PAGODA_API_RESPONSE_H
+#define PAGODA_API_RESPONSE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "errors.h"
+#include "pagoda/json.h"
+#include "pagoda/jsonw.h"
+#include "pagoda/map.h"
+#include "pagoda/str.h"
+
+struct pgd_call;
+
+typedef enum api_tool_kind {
+    API_TOOL_FUNCTION,
+    API_TOOL_CUSTOM, /* free text: shown as a function of one string */
+} api_tool_kind;
+
+/* A tool whose calls do not go back as they come. */
+typedef struct api_alias {
+    api_tool_kind kind;
+    pgd_sv shown;    /* to the model */
+    pgd_sv name, ns; /* to the client; ns.n 0: in no namespace */
+} api_alias;
+
+typedef struct api_response {
+    pgd_buf echo; /* members of the object, each with a comma behind */
+    bool encrypted;
+    api_alias *alias; /* in the call's arena */
+    size_t n_alias, cap_alias;
+    uint64_t seq; /* of the next event */
+} api_response;
+
+void api_response_destroy(api_response **r);
+const api_alias *api_find_alias(const api_response *r, pgd_sv shown);
+
+/* The state of a translation. */
+typedef struct api_reader {
+    struct pgd_call *c;
+    api_error *e;
+    pgd_jsonw w;
+    pgd_strmap *calls; /* ids of calls seen so far */
+    /* the assistant's turn that is being put together; JSON, comma separated */
+    pgd_buf parts, reasoning, tool_calls;
+    bool in_turn;
+} api_reader;
+
+/* responses_in.c: readers for all its files. */
+const pgd_json *api_member(const pgd_json *obj, const char *key);
+bool api_is_str(const pgd_json *v, const char *text);
+bool api_has_type(const pgd_json *v, const char *type);
+void api_key_str(pgd_jsonw *w, const char *key, pgd_sv s);
+/* response_items.c: items of an array as messages; path is the array's name in errors. */
+pgd_status api_put_items(api_reader *r, const pgd_json *items, const char *path);
+/* Close the assistant's turn, if one is open. */
+pgd_status api_end_turn(api_reader *r);
+/* response_tools.c: members `tools` and `tool_choice`. */
+pgd_status api_put_response_tools(api_reader *r, const pgd_json *body);
+
+#endif

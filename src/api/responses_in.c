@@ -1,0 +1,286 @@
+/* Request bodies of /v1/responses as chat bodies, and the values that the response repeats.
+ *
+ * Items and tools have files of their own; values that mean the same in chat are handed on and
+ * judged by its table. What cannot be served here (background work, conversations kept by the
+ * server, stored prompts) is refused by name. Thread: a worker. */
+#include <stdio.h>
+#include <string.h>
+
+#include "call.h"
+#include "pagoda/mem.h"
+#include "response.h"
+
+const pgd_json *api_member(const pgd_json *obj, const char *key) {
+    const pgd_json *const v = pgd_json_get(obj, key);
+    return pgd_json_is_null(v) ? NULL : v;
+}
+
+bool api_is_str(const pgd_json *v, const char *text) {
+    pgd_sv s;
+    return pgd_json_as_str(v, &s) && pgd_sv_eq(s, pgd_sv_c(text));
+}
+
+bool api_has_type(const pgd_json *v, const char *type) {
+    return api_is_str(pgd_json_get(v, "type"), type);
+}
+
+void api_key_str(pgd_jsonw *w, const char *key, pgd_sv s) {
+    pgd_jsonw_key(w, key);
+    pgd_jsonw_str(w, s);
+}
+
+static void put_true(api_reader *r, const char *key) {
+    pgd_jsonw_key(&r->w, key);
+    pgd_jsonw_bool(&r->w, true);
+}
+
+static void put_member(api_reader *r, const char *key, const pgd_json *v) {
+    pgd_jsonw_key(&r->w, key);
+    pgd_jsonw_node(&r->w, v);
+}
+
+/* ---- what the object repeats ---- */
+
+static void echo_last(pgd_buf *b, const char *key, const pgd_json *v, const char *otherwise) {
+    pgd_buf_putf(b, "\"%s\":", key);
+    if (v) {
+        pgd_jsonw w;
+        pgd_jsonw_init(&w, b);
+        pgd_jsonw_node(&w, v);
+    } else {
+        pgd_buf_puts(b, otherwise);
+    }
+}
+
+static void echo(pgd_buf *b, const char *key, const pgd_json *v, const char *otherwise) {
+    echo_last(b, key, v, otherwise);
+    pgd_buf_putc(b, ',');
+}
+
+static pgd_status make_echo(api_reader *r, const pgd_json *body) {
+    static const char *const members[][2] = {{"background", "false"},
+                                             {"instructions", "null"},
+                                             {"max_output_tokens", "null"},
+                                             {"max_tool_calls", "null"},
+                                             {"model", "null"},
+                                             {"parallel_tool_calls", "true"},
+                                             {"previous_response_id", "null"},
+                                             {"prompt_cache_key", "null"},
+                                             {"safety_identifier", "null"},
+                                             {"temperature", "1.0"},
+                                             {"tool_choice", "\"auto\""},
+                                             {"tools", "[]"},
+                                             {"top_logprobs", "0"},
+                                             {"top_p", "1.0"},
+                                             {"truncation", "\"disabled\""},
+                                             {"user", "null"},
+                                             {"metadata", "{}"}};
+    pgd_buf *const b = &r->c->response->echo;
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
+        echo(b, members[i][0], api_member(body, members[i][0]), members[i][1]);
+    const pgd_json *const reasoning = api_member(body, "reasoning"), *const text =
+                                                                         api_member(body, "text");
+    const pgd_json *const verbosity = api_member(text, "verbosity");
+    pgd_buf_puts(b, "\"reasoning\":{");
+    echo(b, "effort", api_member(reasoning, "effort"), "null");
+    echo_last(b, "summary", api_member(reasoning, "summary"), "null");
+    pgd_buf_puts(b, "},\"text\":{");
+    if (verbosity) echo(b, "verbosity", verbosity, "null");
+    echo_last(b, "format", api_member(text, "format"), "{\"type\":\"text\"}");
+    pgd_buf_puts(b, "},\"service_tier\":\"default\",\"store\":false,");
+    return b->failed ? api_fail_nomem(r->e) : PGD_OK;
+}
+
+/* ---- refusals ---- */
+
+static pgd_status check_served(api_reader *r, const pgd_json *body) {
+    static const char *const never[] = {"conversation", "prompt"};
+    bool on = false;
+    for (size_t i = 0; i < sizeof never / sizeof never[0]; i++)
+        if (api_member(body, never[i])) return api_fail_unsupported(r->e, never[i]);
+    if (pgd_json_as_bool(api_member(body, "background"), &on) && on)
+        return api_fail_unsupported(r->e, "background");
+    if (api_member(body, "previous_response_id"))
+        return api_fail(r->e, PGD_E_INVALID, "previous_response_not_found", "previous_response_id",
+                        "previous_response_id is not supported by this server; send the full "
+                        "input.");
+    const pgd_json *const objects[] = {api_member(body, "reasoning"), api_member(body, "text")};
+    static const char *const names[] = {"reasoning", "text"};
+    for (size_t i = 0; i < 2; i++)
+        if (objects[i] && pgd_json_typeof(objects[i]) != PGD_JSON_OBJECT)
+            return api_fail_type(r->e, names[i], "an object", objects[i]);
+    return PGD_OK;
+}
+
+/* ---- values ---- */
+
+static pgd_status put_format(api_reader *r, const pgd_json *format) {
+    static const char *const keys[] = {"name", "description", "schema", "strict"};
+    if (!format || api_has_type(format, "text")) return PGD_OK;
+    if (!api_has_type(format, "json_schema")) {
+        put_member(r, "response_format", format);
+        return PGD_OK;
+    }
+    pgd_jsonw_key(&r->w, "response_format");
+    pgd_jsonw_obj(&r->w);
+    api_key_str(&r->w, "type", PGD_SV("json_schema"));
+    pgd_jsonw_key(&r->w, "json_schema");
+    pgd_jsonw_obj(&r->w);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        if (api_member(format, keys[i])) put_member(r, keys[i], api_member(format, keys[i]));
+    pgd_jsonw_end_obj(&r->w);
+    pgd_jsonw_end_obj(&r->w);
+    return PGD_OK;
+}
+
+static pgd_status put_kwargs(api_reader *r, const pgd_json *body, bool no_thinking) {
+    const pgd_json *const own = api_member(body, "chat_template_kwargs");
+    if (!no_thinking) {
+        if (own) put_member(r, "chat_template_kwargs", own);
+        return PGD_OK;
+    }
+    pgd_jsonw_key(&r->w, "chat_template_kwargs");
+    pgd_jsonw_obj(&r->w);
+    pgd_jsonw_key(&r->w, "enable_thinking");
+    pgd_jsonw_bool(&r->w, false);
+    pgd_jsonw_key(&r->w, "thinking");
+    pgd_jsonw_bool(&r->w, false);
+    for (const pgd_json *v = pgd_json_first(own); v; v = pgd_json_next(v))
+        put_member(r, pgd_json_key(v), v);
+    pgd_jsonw_end_obj(&r->w);
+    return PGD_OK;
+}
+
+static pgd_status put_max_tokens(api_reader *r, const pgd_json *v) {
+    int64_t n;
+    if (!v) return PGD_OK;
+    if (!pgd_json_as_i64(v, &n)) return api_fail_type(r->e, "max_output_tokens", "an integer", v);
+    if (n < 1)
+        return api_fail(r->e, PGD_E_INVALID, "integer_below_min_value", "max_output_tokens",
+                        "Invalid 'max_output_tokens': integer below minimum value. Expected a "
+                        "value >= 1, but got %lld instead.",
+                        (long long)n);
+    pgd_jsonw_key(&r->w, "max_completion_tokens");
+    pgd_jsonw_i64(&r->w, n);
+    return PGD_OK;
+}
+
+static pgd_status put_include(api_reader *r, const pgd_json *body) {
+    const pgd_json *const list = api_member(body, "include");
+    if (list && pgd_json_typeof(list) != PGD_JSON_ARRAY)
+        return api_fail_type(r->e, "include", "an array", list);
+    for (const pgd_json *v = pgd_json_first(list); v; v = pgd_json_next(v)) {
+        if (r->c->response && api_is_str(v, "reasoning.encrypted_content"))
+            r->c->response->encrypted = true;
+        if (!api_is_str(v, "message.output_text.logprobs")) continue;
+        put_true(r, "logprobs");
+        if (api_member(body, "top_logprobs"))
+            put_member(r, "top_logprobs", api_member(body, "top_logprobs"));
+        return PGD_OK;
+    }
+    return PGD_OK;
+}
+
+/* What both protocols name alike, and extensions of the chat route. */
+static void put_same(api_reader *r, const pgd_json *body) {
+    static const char *const keys[] = {"model",
+                                       "stream",
+                                       "temperature",
+                                       "top_p",
+                                       "top_k",
+                                       "min_p",
+                                       "seed",
+                                       "stop",
+                                       "cache_salt",
+                                       "priority",
+                                       "presence_penalty",
+                                       "frequency_penalty",
+                                       "ignore_eos",
+                                       "min_tokens",
+                                       "stop_token_ids",
+                                       "logit_bias",
+                                       "request_id",
+                                       "user",
+                                       "repetition_penalty",
+                                       "parallel_tool_calls",
+                                       "documents",
+                                       "structured_outputs",
+                                       "skip_special_tokens",
+                                       "metadata"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        if (api_member(body, keys[i])) put_member(r, keys[i], api_member(body, keys[i]));
+}
+
+/* ---- input ---- */
+
+static void put_message(api_reader *r, const char *role, pgd_sv text) {
+    pgd_jsonw_obj(&r->w);
+    api_key_str(&r->w, "role", pgd_sv_c(role));
+    api_key_str(&r->w, "content", text);
+    pgd_jsonw_end_obj(&r->w);
+}
+
+static pgd_status put_input(api_reader *r, const pgd_json *body) {
+    const pgd_json *const input = api_member(body, "input"), *const before =
+                                                                 api_member(body, "instructions");
+    pgd_sv text;
+    if (!input) return api_fail_missing(r->e, "input");
+    if (pgd_json_typeof(input) != PGD_JSON_STRING && pgd_json_typeof(input) != PGD_JSON_ARRAY)
+        return api_fail_type(r->e, "input", "a string or an array of items", input);
+    if (pgd_json_typeof(input) == PGD_JSON_ARRAY && !pgd_json_first(input))
+        return api_fail(r->e, PGD_E_INVALID, "empty_array", "input",
+                        "Invalid 'input': empty array. Expected an array with minimum length 1, "
+                        "but got an empty array instead.");
+    pgd_jsonw_key(&r->w, "messages");
+    pgd_jsonw_arr(&r->w);
+    if (before) {
+        if (!pgd_json_as_str(before, &text))
+            return api_fail_type(r->e, "instructions", "a string", before);
+        put_message(r, "system", text);
+    }
+    if (pgd_json_as_str(input, &text))
+        put_message(r, "user", text);
+    else
+        PGD_TRY(api_put_items(r, input, "input"));
+    PGD_TRY(api_end_turn(r));
+    pgd_jsonw_end_arr(&r->w);
+    return PGD_OK;
+}
+
+static pgd_status put_body(api_reader *r, const pgd_json *body) {
+    const pgd_json *const reasoning = api_member(body, "reasoning");
+    const pgd_json *const effort = api_member(reasoning, "effort");
+    PGD_TRY(check_served(r, body));
+    pgd_jsonw_obj(&r->w);
+    put_same(r, body);
+    PGD_TRY(put_max_tokens(r, api_member(body, "max_output_tokens")));
+    PGD_TRY(put_include(r, body));
+    PGD_TRY(put_input(r, body));
+    PGD_TRY(api_put_response_tools(r, body));
+    if (effort) put_member(r, "reasoning_effort", effort);
+    PGD_TRY(put_kwargs(r, body, api_is_str(effort, "none")));
+    PGD_TRY(put_format(r, api_member(api_member(body, "text"), "format")));
+    pgd_jsonw_end_obj(&r->w);
+    return PGD_OK;
+}
+
+pgd_status api_responses_to_chat(pgd_call *c, const pgd_json *body, pgd_buf *out) {
+    api_reader r = {.c = c, .e = &c->err};
+    if (pgd_json_typeof(body) != PGD_JSON_OBJECT)
+        return api_fail(&c->err, PGD_E_INVALID, NULL, NULL,
+                        "The request body must be a JSON object, but got %s.",
+                        pgd_json_type_name(body));
+    pgd_status st = PGD_OK;
+    if (c->route == PGD_ROUTE_RESPONSES) {
+        c->response = pgd_calloc(1, sizeof *c->response);
+        st = c->response ? make_echo(&r, body) : api_fail_nomem(&c->err);
+    }
+    if (st == PGD_OK && pgd_strmap_create(&r.calls, 16) != PGD_OK) st = api_fail_nomem(&c->err);
+    pgd_jsonw_init(&r.w, out);
+    if (st == PGD_OK) st = put_body(&r, body);
+    pgd_strmap_destroy(&r.calls);
+    pgd_buf_fini(&r.parts);
+    pgd_buf_fini(&r.reasoning);
+    pgd_buf_fini(&r.tool_calls);
+    return st;
+}
