@@ -1,21 +1,33 @@
 #!/usr/bin/env bash
 # Set up, then run every test. docs/testing.md says what runs where.
-#   scripts/test.sh          the run of every change: under 20 minutes on 2 cores
-#   scripts/test.sh --full   the long tiers too: both compilers with each sanitizer, clang-tidy,
-#                            fuzzing for 10 minutes a target, tests labelled "full"
+#   scripts/test.sh                  the run of every change: under 20 minutes on 2 cores
+#   scripts/test.sh --full           every tier: about two hours on 2 cores
+#   scripts/test.sh --only TIER...   these tiers, each a function tier_<name> below:
+#                                    default, full, clang, tidy, fuzz, soak
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 
-full=no
-case "${1:-}" in
-"") ;;
---full) full=yes ;;
-*)
-    echo "test: unknown argument '$1': nothing or --full expected" >&2
+all_tiers=(default full clang tidy fuzz soak)
+usage() {
+    echo "test: $1; nothing, --full or --only TIER... expected, tiers: ${all_tiers[*]}" >&2
     exit 2
+}
+case "${1:-}" in
+"") tiers=(default) ;;
+--full)
+    [ $# -eq 1 ] || usage "unexpected argument '$2'"
+    tiers=("${all_tiers[@]}")
     ;;
+--only)
+    tiers=("${@:2}")
+    [ ${#tiers[@]} -gt 0 ] || usage "--only without a tier"
+    for name in "${tiers[@]}"; do
+        [[ " ${all_tiers[*]} " == *" $name "* ]] || usage "unknown tier '$name'"
+    done
+    ;;
+*) usage "unknown argument '$1'" ;;
 esac
 
 jobs=$(nproc)
@@ -60,8 +72,8 @@ check() {
     ctest --test-dir "$folder" -j "$jobs" --output-on-failure --no-tests=error --timeout 600 "$@"
 }
 
-# tier <name> <preset> <compiler> <ctest arguments>: one build and the tests to run in it
-tier() {
+# build_and_check <tier> <preset> <compiler> <ctest arguments>
+build_and_check() {
     local name=$1 preset=$2 compiler=$3
     shift 3
     local folder=build/$preset
@@ -76,29 +88,52 @@ tier() {
     fi
 }
 
-fuzz() {
-    local seconds=$1 target
-    step "fuzz: build"
-    if ! build build/fuzz fuzz clang fuzzers; then
-        verdict 1
-        return
-    fi
-    verdict 0
-    for target in build/fuzz/fuzz_*; do
-        [ -x "$target" ] && [ -f "$target" ] || continue
-        local name=${target##*/fuzz_}
-        local seeds=tests/fuzz/corpus/$name grown=build/fuzz/corpus/$name
-        mkdir -p "$grown"
-        step "fuzz: $name, $seconds s"
-        if "$target" "$grown" "$seeds" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=4096 \
-            -artifact_prefix="build/fuzz/$name-" >"build/fuzz/$name.log" 2>&1; then
-            tail -n 2 "build/fuzz/$name.log"
-            verdict 0
-        else
-            tail -n 40 "build/fuzz/$name.log"
-            verdict 1
+# together <limit> <function> <name>...: the function once a name, <limit> at a time, each in a process
+# of its own. Its output goes to build/<function>-<name>.log, the end of which is shown.
+together() {
+    local limit=$1 run=$2 pid code
+    local -A name_of=() start_of=()
+    shift 2
+    while [ $# -gt 0 ] || [ ${#name_of[@]} -gt 0 ]; do
+        if [ $# -gt 0 ] && [ ${#name_of[@]} -lt "$limit" ]; then
+            "$run" "$1" >"build/$run-$1.log" 2>&1 &
+            name_of[$!]=$1 start_of[$!]=$SECONDS
+            shift
+            continue
         fi
+        code=0
+        wait -n -p pid || code=$?
+        step "$run: ${name_of[$pid]}"
+        step_start=${start_of[$pid]}
+        tail -n $((code ? 40 : 2)) "build/$run-${name_of[$pid]}.log"
+        verdict $code
+        unset "name_of[$pid]"
     done
+}
+
+# fuzz_all <seconds a target>
+fuzz_all() {
+    local names
+    seconds=$1
+    step "fuzz: build"
+    if build build/fuzz fuzz clang fuzzers; then
+        verdict 0
+        mapfile -t names < <(find build/fuzz -maxdepth 1 -type f -executable -name 'fuzz_*' \
+            -printf '%f\n' | sed 's/^fuzz_//' | sort)
+        together "$jobs" fuzz "${names[@]}"
+    else
+        verdict 1
+    fi
+}
+fuzz() {
+    local grown=build/fuzz/corpus/$1
+    mkdir -p "$grown"
+    exec "build/fuzz/fuzz_$1" "$grown" "tests/fuzz/corpus/$1" -max_total_time="$seconds" -timeout=10 \
+        -rss_limit_mb=4096 -artifact_prefix="build/fuzz/$1-"
+}
+
+soak() {
+    exec python3 tests/e2e/soak.py --binary "build/$1/pagoda" --minutes 15
 }
 
 # A Python with the official clients, made once.
@@ -136,31 +171,48 @@ end_to_end() {
     verdict $ok
 }
 
-scripts/setup.sh test
+tier_default() {
+    build_and_check default test gcc -LE full
+    build_and_check default asan gcc -L 'unit|sim' -LE full
+    build_and_check default tsan gcc -L threads -LE full
+    end_to_end test
+    end_to_end asan
+    end_to_end tsan test_openai
+    # the long fuzzing does all that the short one does
+    [[ " ${tiers[*]} " == *" fuzz "* ]] || fuzz_all 10
+}
 
-tier default test gcc -LE full
-tier default asan gcc -L 'unit|sim' -LE full
-tier default tsan gcc -L threads -LE full
-end_to_end test
-end_to_end asan
-end_to_end tsan test_openai
-if [ $full = no ]; then
-    fuzz 10
-else
-    tier full test gcc -L full
-    tier full asan gcc -LE 'lint|full'
-    tier full tsan gcc -LE 'lint|full'
-    for preset in test asan tsan; do
-        tier full $preset clang -LE 'lint|full'
-    done
-    step "full: clang-tidy"
-    tests/lint/tidy.sh build/test-clang && verdict 0 || verdict 1
-    fuzz 600
-    for preset in asan tsan; do
-        step "full: soak of build/$preset/pagoda, 15 minutes"
-        python3 tests/e2e/soak.py --binary "build/$preset/pagoda" --minutes 15 && verdict 0 || verdict 1
-    done
-fi
+tier_full() {
+    build_and_check full test gcc -L full
+    build_and_check full asan gcc -LE 'lint|full'
+    build_and_check full tsan gcc -LE 'lint|full'
+}
+
+tier_clang() {
+    build_and_check clang test clang -LE 'lint|full'
+    build_and_check clang asan clang -LE 'lint|full'
+    build_and_check clang tsan clang -LE 'lint|full'
+}
+
+tier_tidy() {
+    step "tidy: clang-tidy over src"
+    build build/test-clang test clang && tests/lint/tidy.sh build/test-clang && verdict 0 || verdict 1
+}
+
+tier_fuzz() {
+    fuzz_all 600
+}
+
+tier_soak() {
+    step "soak: builds"
+    build build/asan asan gcc pagoda && build build/tsan tsan gcc pagoda && verdict 0 || verdict 1
+    together 2 soak asan tsan
+}
+
+scripts/setup.sh test
+for name in "${tiers[@]}"; do
+    "tier_$name"
+done
 
 printf '\n'
 if [ ${#failed[@]} -gt 0 ]; then
