@@ -64,8 +64,22 @@ typedef enum pgd_grammar_kind {
     PGD_GRAMMAR_JSON_OBJECT, /* any JSON object */
     PGD_GRAMMAR_REGEX,       /* text: a pattern that the whole output matches */
     PGD_GRAMMAR_EBNF,        /* text: GBNF, or the like-minded part of Lark */
-    PGD_GRAMMAR_CHOICE       /* choices: the output is one of them */
+    PGD_GRAMMAR_CHOICE,      /* choices: the output is one of them */
+    /* What joins those: a thought that ends with a marker, then an answer or calls of tools. */
+    PGD_GRAMMAR_TEXT,  /* text: these bytes */
+    PGD_GRAMMAR_FREE,  /* any bytes in which none of choices occurs, not beginning with a byte of
+                          text */
+    PGD_GRAMMAR_UNTIL, /* the same, up to and with the first occurrence of text (not empty) */
+    PGD_GRAMMAR_SEQ,   /* parts, one after the other */
+    PGD_GRAMMAR_ALT,   /* one of parts */
+    PGD_GRAMMAR_REPEAT /* parts[0], min to max (0: any number of) times, parts[1], if there is one,
+                          between */
 } pgd_grammar_kind;
+
+/* Begins the text of a control token, in a vocabulary as in TEXT, UNTIL and choices. No UTF-8 text
+ * holds this byte, so such a token is allowed where it is named and nowhere else: FREE and UNTIL
+ * do not cross it. */
+enum { PGD_GRAMMAR_CONTROL = 0xFF };
 
 /* Whitespace between the tokens of JSON. None is ever allowed around the whole document. */
 typedef enum pgd_json_space {
@@ -79,7 +93,12 @@ typedef struct pgd_grammar_spec {
     const pgd_json *json; /* a parsed schema instead of text; borrowed during compile */
     const pgd_sv *choices;
     size_t n_choices;
+    const struct pgd_grammar_spec *parts;
+    size_t n_parts;
+    uint32_t min, max;
     pgd_json_space space;
+    bool lenient;     /* a schema that cannot be honoured admits any object instead */
+    const char *name; /* begins the messages about this part; NULL: none */
 } pgd_grammar_spec;
 
 /* Compile. *out has one reference, owned by the caller. lim NULL: the defaults. Thread: any, meant

@@ -20,7 +20,8 @@ typedef struct parser {
     size_t i;
     uint32_t depth;
     pgd_strmap *rules; /* name -> rule; names are views of s */
-    pgd_buf defined;   /* one byte a rule */
+    uint32_t first;    /* rule of this text; those before it are others' */
+    pgd_buf defined;   /* one byte a rule, from first on */
     pgd_error *err;
     pgd_status st;
 } parser;
@@ -327,20 +328,20 @@ static void rule(parser *p) {
     const uint32_t r = rule_of(p, id);
     skip_space(p);
     if (!next_is(p, "::=")) (void)next_is(p, ":");
-    if (p->st == PGD_OK && p->ir->st == PGD_OK && p->defined.p[r])
+    if (p->st == PGD_OK && p->ir->st == PGD_OK && p->defined.p[r - p->first])
         (void)fail_at(p, PGD_E_INVALID, at, "this rule is defined twice");
     const uint32_t body = alternatives(p);
     if (p->st != PGD_OK || p->ir->st != PGD_OK) return;
     if (peek(p) == ')') (void)fail_at(p, PGD_E_INVALID, p->i, "')' without '('");
     p->ir->rules[r].body = body;
-    p->defined.p[r] = 1;
+    p->defined.p[r - p->first] = 1;
 }
 
 /* The start rule, once every name has a definition. */
 static uint32_t start_rule(parser *p) {
-    uint64_t r = 0;
+    uint64_t r = p->first;
     for (size_t k = 0; k < p->defined.n && p->st == PGD_OK; k++) {
-        const pgd_ir_rule *const u = &p->ir->rules[k];
+        const pgd_ir_rule *const u = &p->ir->rules[p->first + k];
         if (!p->defined.p[k])
             p->st =
                 pgd_fail(p->err, PGD_E_INVALID, "grammar: rule '%.*s' is used but not defined",
@@ -352,7 +353,7 @@ static uint32_t start_rule(parser *p) {
 }
 
 pgd_status pgd_ebnf_parse(pgd_ir *ir, pgd_sv text, uint32_t *root, pgd_error *err) {
-    parser p = {.ir = ir, .s = text, .err = err};
+    parser p = {.ir = ir, .s = text, .first = (uint32_t)ir->n_rules, .err = err};
     if (text.n > ir->lim->max_source_bytes)
         return pgd_fail(err, PGD_E_LIMIT, "grammar of %zu bytes, at most %zu are allowed", text.n,
                         ir->lim->max_source_bytes);

@@ -20,66 +20,13 @@ const pgd_grammar_limits pgd_grammar_limits_default = {
     .mask_bytes = (size_t)8 << 20,
 };
 
-static pgd_status parse_choices(pgd_ir *ir, const pgd_grammar_spec *spec, uint32_t *root,
-                                pgd_error *err) {
-    const size_t mark = pgd_ir_mark(ir);
-    size_t total = 0;
-    if (spec->n_choices == 0) return pgd_fail(err, PGD_E_INVALID, "no choices");
-    for (size_t i = 0; i < spec->n_choices; i++) {
-        const pgd_sv c = spec->choices[i];
-        total += c.n;
-        if (total > ir->lim->max_source_bytes)
-            return pgd_fail(err, PGD_E_LIMIT, "choices of more than %zu bytes together",
-                            ir->lim->max_source_bytes);
-        if (pgd_utf8_valid_prefix(c.p, c.n) != c.n)
-            return pgd_fail(err, PGD_E_INVALID, "choice %zu is not UTF-8", i);
-        pgd_ir_push(ir, pgd_ir_lit(ir, c));
-    }
-    *root = pgd_ir_alt(ir, mark);
-    return pgd_ir_check(ir, err);
-}
-
-static pgd_status parse_schema_text(pgd_ir *ir, const pgd_grammar_spec *spec, pgd_sv text,
-                                    uint32_t *root, pgd_error *err) {
-    const pgd_json_limits lim = {
-        .max_bytes = ir->lim->max_source_bytes,
-        .max_nodes = ir->lim->max_source_bytes,
-        .max_depth = ir->lim->max_depth,
-    };
-    pgd_json_doc *doc = NULL;
-    pgd_status st = pgd_json_parse(text, &lim, &doc, err);
-    if (st == PGD_E_FORMAT) st = PGD_E_INVALID; /* here the text is a caller's value */
-    if (st == PGD_OK) st = pgd_schema_parse(ir, pgd_json_root(doc), spec->space, root, err);
-    pgd_json_free(&doc);
-    if (err && st != PGD_OK) err->code = st;
-    return st;
-}
-
-static pgd_status parse(pgd_ir *ir, const pgd_grammar_spec *spec, uint32_t *root, pgd_error *err) {
-    switch (spec->kind) {
-    case PGD_GRAMMAR_JSON_SCHEMA:
-        if (spec->json) return pgd_schema_parse(ir, spec->json, spec->space, root, err);
-        return parse_schema_text(ir, spec, spec->text, root, err);
-    case PGD_GRAMMAR_JSON_OBJECT:
-        return parse_schema_text(ir, spec, PGD_SV("{\"type\":\"object\"}"), root, err);
-    case PGD_GRAMMAR_REGEX:
-        return pgd_regex_parse(ir, spec->text, PGD_CHARS_RAW, false, root, err);
-    case PGD_GRAMMAR_EBNF:
-        return pgd_ebnf_parse(ir, spec->text, root, err);
-    case PGD_GRAMMAR_CHOICE:
-        return parse_choices(ir, spec, root, err);
-    default:
-        return pgd_fail(err, PGD_E_INTERNAL, "grammar kind %d", (int)spec->kind);
-    }
-}
-
 static pgd_status build(pgd_grammar *g, const pgd_grammar_spec *spec, const pgd_vocab *vocab,
                         pgd_error *err) {
     pgd_ir ir;
     uint32_t root = PGD_IR_FAIL;
     pgd_status st = pgd_ir_init(&ir, &g->lim);
     if (st != PGD_OK) st = pgd_ir_check(&ir, err);
-    if (st == PGD_OK) st = parse(&ir, spec, &root, err);
+    if (st == PGD_OK) st = pgd_spec_parse(&ir, spec, &root, err);
     if (st == PGD_OK) st = pgd_fa_compile(&g->fa, &ir, root, err);
     pgd_ir_fini(&ir);
     if (st != PGD_OK) return st;

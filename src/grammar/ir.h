@@ -134,6 +134,8 @@ pgd_status pgd_regex_parse(pgd_ir *ir, pgd_sv pattern, pgd_charmode mode, bool s
                            uint32_t *out, pgd_error *err);
 /* Grammar text -> rules; *root is the expression of the start rule. */
 pgd_status pgd_ebnf_parse(pgd_ir *ir, pgd_sv text, uint32_t *root, pgd_error *err);
+/* Specification -> rules, by the front end of its kind or of its parts' (compose.c). */
+pgd_status pgd_spec_parse(pgd_ir *ir, const pgd_grammar_spec *spec, uint32_t *root, pgd_error *err);
 /* Schema -> rules. */
 pgd_status pgd_schema_parse(pgd_ir *ir, const pgd_json *schema, pgd_json_space space,
                             uint32_t *root, pgd_error *err);
