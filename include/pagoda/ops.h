@@ -5,9 +5,10 @@
  * or the number of threads: the same row gives the same bits in any batch (within one instruction
  * set level).
  *
- * Types on the CPU: the residual stream h and logits are f32; what enters a linear (`act`) is bf16
- * when the weights are bf16 (rounded once, by the op that writes it), else f32. KV pages hold bf16
- * for bf16 models, f16 for f16 models, f32 for f32 models.
+ * Types: the residual stream h and logits are f32; what enters a linear (`act`) has the type that
+ * the device's act_type names (rounded once, by the op that writes it): bf16 when the weights are
+ * bf16; for f16 weights f32 on the CPU and f16 on CUDA; f32 for f32 weights, which CUDA does not
+ * take. KV pages hold bf16 for bf16 models, f16 for f16 models, f32 for f32 models.
  *
  * Tolerances (tests/ops/checkops holds every level to them) are against exact arithmetic on the
  * same inputs; to them comes the rounding of the output type, 2^-8 of the value for bf16. */
@@ -37,10 +38,13 @@ typedef struct pgd_slots {
     uint32_t *n_bias;       /* [max_slots] */
 } pgd_slots;
 
-/* The step as the device sees it. Arrays are device memory, valid for the step. */
+/* The step as the device sees it. Arrays are device memory, valid for the step. Where a step runs
+ * as a recorded graph, the counts are those of the graph: rows past the plan's hold -1 and
+ * sequences past it no rows; operations skip them, or compute what nobody reads. */
 typedef struct pgd_step_view {
     uint32_t n_tok, n_seq;
     uint32_t n_rows;           /* rows whose logits are wanted */
+    uint32_t max_new;          /* no sequence has more rows; 1: decode only */
     const pgd_plan_seq *seq;   /* [n_seq] */
     const int32_t *ids;        /* [n_tok] after late ids were filled in */
     const int32_t *pos;        /* [n_tok] absolute positions */
@@ -73,9 +77,9 @@ typedef enum pgd_epilogue {
                          W packed with interleave 2, which no other epilogue takes */
 } pgd_epilogue;
 
-/* y [n, N] from x [n, k]; x bf16 with W bf16, x f32 with W f16 or f32; y f32 or bf16, rounded
- * once. bias [N] f32 in the order of W's rows, or data NULL. Products are added over k in order
- * into one accumulator per output. Tolerance: 2^-17 of the sum of |w x| (SWIGLU: of each factor).
+/* y [n, N] from x [n, k]; x act with W; y f32 or act, rounded once. bias [N] f32 in the order of
+ * W's rows, or data NULL. Products are added over k in order into one accumulator per output.
+ * Tolerance: 2^-17 of the sum of |w x| (SWIGLU: of each factor).
  */
 typedef struct pgd_linear_args {
     pgd_tensor x, y, bias;
@@ -89,8 +93,8 @@ typedef struct pgd_linear_args {
  * the first rotary_dim of each head (halves layout, x1 cos - x2 sin, x2 cos + x1 sin) by tables
  * cos/sin [max_position, rotary_dim / 2] f32; write q [n_tok, Hq, D] act, and k, v into the pages
  * of the token's slot. The layout of a page is the device's own (CPU: src/device/cpu/op_rope_kv.c).
- * qkv is work space: its contents are undefined afterwards. q has the type bf16 when kv_type is
- * bf16, else f32. head_dim is at most 512 on the CPU. Tolerance: 2^-20 of the largest element. */
+ * qkv is work space: its contents are undefined afterwards. head_dim is at most 512 on the CPU.
+ * Tolerance: 2^-20 of the largest element. */
 typedef struct pgd_qkv_post_args {
     pgd_tensor qkv, q, q_norm, k_norm, cos, sin;
     void *kv; /* pages of this layer */
@@ -142,8 +146,8 @@ typedef struct pgd_logits_post_args {
  * when a weight of that many rows (the lm head) is packed. */
 typedef struct pgd_sample_args {
     pgd_tensor logits;
-    pgd_sample_out *sample_out; /* host memory, in order of sampling rows */
-    pgd_score_out *score_out;   /* host memory, in order of scored rows */
+    pgd_sample_out *sample_out; /* in order of sampling rows */
+    pgd_score_out *score_out;   /* in order of scored rows */
 } pgd_sample_args;
 
 /* Copy the first n_tokens of pages, all layers of one pool of n_layers * n_pages pages. */
@@ -152,16 +156,28 @@ typedef struct pgd_kv_copy_args {
     pgd_dtype kv_type;
     uint32_t n_layers, n_pages, n_kv_heads, head_dim, page_tokens;
     uint64_t page_bytes;
-    const pgd_plan_copy *copy;
+    const pgd_plan_copy *copy; /* in the plan in device memory */
     uint32_t n_copy;
 } pgd_kv_copy_args;
 
 /* Apply a plan's slot inits and page-table diffs to the slots; counts are rebuilt from the history
- * when the sequence has penalties. `plan` is the blob in memory the device can read. */
+ * when the sequence has penalties. */
 typedef struct pgd_slots_apply_args {
-    const pgd_plan *plan;
+    const pgd_plan *plan; /* device memory */
+    const pgd_plan *host; /* the same in host memory: counts and offsets */
     pgd_slots *slots;
 } pgd_slots_apply_args;
+
+/* Spread the sequences of the plan over the arrays of the step (those that the view names), late
+ * ids included: they come from last_token. Logits rows, in order of tokens: of a PGD_PLAN_SCORE
+ * sequence every row with a known next token, of a PGD_PLAN_SAMPLE sequence the last. The counts
+ * are the view's, at least the plan's; what is past the plan's becomes -1, or an empty sequence. */
+typedef struct pgd_step_fill_args {
+    const pgd_plan *plan;                    /* device memory */
+    pgd_plan_seq *seq;                       /* [n_seq] */
+    int32_t *ids, *pos, *tok_seq;            /* [n_tok] */
+    int32_t *row_tok, *row_seq, *row_target; /* [n_rows] */
+} pgd_step_fill_args;
 
 #define PGD_OPS(X)                                                                                 \
     X(EMBED, embed)                                                                                \
@@ -173,7 +189,8 @@ typedef struct pgd_slots_apply_args {
     X(LOGITS_POST, logits_post)                                                                    \
     X(SAMPLE, sample)                                                                              \
     X(KV_COPY, kv_copy)                                                                            \
-    X(SLOTS_APPLY, slots_apply)
+    X(SLOTS_APPLY, slots_apply)                                                                    \
+    X(STEP_FILL, step_fill)
 
 typedef enum pgd_op {
 #define PGD_OP_ENUM(U, l) PGD_OP_##U,

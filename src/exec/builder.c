@@ -3,10 +3,10 @@
  * The program of a decoder is embed, L times (attention block, feed-forward block), and the head:
  * gather the wanted rows, final norm, lm head, logit processing, sampling. Nothing reads the last
  * layer's feed-forward block but the head, so that block runs over the gathered rows: a prompt's
- * chunk that wants no logits skips it, another computes it for one row. What enters a linear is
- * bf16 when the weights are, so that the dot products run on both halves of a register; else f32.
- * Every operation and every pair of types is asked of the device here, so that what it lacks is an
- * error at load, by name. No passes rewrite the program afterwards. Thread: the rank's. */
+ * chunk that wants no logits skips it, another computes it for one row. What enters a linear has
+ * the type that the device names for the weights. Every operation and every pair of types is asked
+ * of the device here, so that what it lacks is an error at load, by name. No passes rewrite the
+ * program afterwards. Thread: the rank's. */
 #include "builder.h"
 
 #include <string.h>
@@ -69,8 +69,8 @@ pgd_status emit_linear(builder *b, int32_t layer, const char *name, const pgd_te
     return PGD_OK;
 }
 
-static uint32_t tile_rows(uint32_t max_tokens) {
-    return max_tokens < PROGRAM_TILE_ROWS ? max_tokens : PROGRAM_TILE_ROWS;
+uint32_t program_tile_rows(const pgd_device *dev, uint32_t max_tokens) {
+    return max_tokens < dev->info.logits_rows ? max_tokens : dev->info.logits_rows;
 }
 
 /* One buffer of the workspace: its place in the struct, columns and type; rows by `kind`. */
@@ -83,8 +83,8 @@ typedef struct ws_row {
 
 enum { WS_ROWS = 11 };
 
-static void describe_workspace(const pgd_model_spec *s, ws_row out[WS_ROWS]) {
-    const pgd_dtype act = s->dtype == PGD_BF16 ? PGD_BF16 : PGD_F32;
+static void describe_workspace(pgd_device *dev, const pgd_model_spec *s, ws_row out[WS_ROWS]) {
+    const pgd_dtype act = dev->act_type(dev, s->dtype);
     const uint64_t heads = (uint64_t)s->n_heads * s->head_dim;
     const uint64_t qkv = (uint64_t)(s->n_heads + 2 * s->n_kv_heads) * s->head_dim;
     const ws_row rows[WS_ROWS] = {
@@ -103,17 +103,19 @@ static void describe_workspace(const pgd_model_spec *s, ws_row out[WS_ROWS]) {
     memcpy(out, rows, sizeof rows);
 }
 
-static uint64_t ws_n_rows(const ws_row *r, uint32_t max_tokens, uint32_t max_model_len) {
+static uint64_t ws_n_rows(const ws_row *r, const pgd_device *dev, uint32_t max_tokens,
+                          uint32_t max_model_len) {
     if (r->kind == BY_TOKEN) return max_tokens;
-    return r->kind == BY_ROW ? tile_rows(max_tokens) : max_model_len;
+    return r->kind == BY_ROW ? program_tile_rows(dev, max_tokens) : max_model_len;
 }
 
-uint64_t workspace_bytes(const pgd_model_spec *s, uint32_t max_tokens, uint32_t max_model_len) {
+uint64_t program_bytes(pgd_device *dev, const pgd_model_spec *s, const pgd_plan_limits *lim,
+                       uint32_t max_model_len) {
     ws_row row[WS_ROWS];
-    uint64_t bytes = 0;
-    describe_workspace(s, row);
+    uint64_t bytes = slots_bytes(lim) + step_buffers_bytes(lim, &dev->info);
+    describe_workspace(dev, s, row);
     for (uint32_t i = 0; i < WS_ROWS; i++)
-        bytes += ws_n_rows(&row[i], max_tokens, max_model_len) * row[i].cols *
+        bytes += ws_n_rows(&row[i], dev, lim->max_tokens, max_model_len) * row[i].cols *
                  pgd_dtype_bytes(row[i].dtype);
     return bytes;
 }
@@ -121,10 +123,10 @@ uint64_t workspace_bytes(const pgd_model_spec *s, uint32_t max_tokens, uint32_t 
 static pgd_status make_workspace(builder *b, devmem *mem, uint32_t max_tokens,
                                  uint32_t max_model_len) {
     ws_row row[WS_ROWS];
-    describe_workspace(b->spec, row);
+    describe_workspace(mem->dev, b->spec, row);
     for (uint32_t i = 0; i < WS_ROWS; i++) {
         void *p = NULL;
-        const uint64_t n = ws_n_rows(&row[i], max_tokens, max_model_len);
+        const uint64_t n = ws_n_rows(&row[i], mem->dev, max_tokens, max_model_len);
         PGD_TRY(devmem_array(mem, "workspace", n, row[i].cols * pgd_dtype_bytes(row[i].dtype), &p,
                              b->err));
         const pgd_tensor t = pgd_tensor_2d(p, row[i].dtype, n, row[i].cols);
@@ -180,14 +182,17 @@ static pgd_status require(builder *b, pgd_op op) {
 }
 
 pgd_status program_build(program *p, const pgd_model_spec *s, const exec_weights *w, devmem *mem,
-                         uint32_t max_tokens, uint32_t max_model_len, pgd_error *err) {
+                         const pgd_plan_limits *lim, uint32_t max_model_len, pgd_error *err) {
     builder b = {.p = p, .spec = s, .w = w, .err = err};
     p->dev = mem->dev;
-    p->tile_rows = tile_rows(max_tokens);
-    PGD_TRY(make_workspace(&b, mem, max_tokens, max_model_len));
+    p->tile_rows = program_tile_rows(mem->dev, lim->max_tokens);
+    PGD_TRY(slots_create(&p->slots, lim, mem, err));
+    PGD_TRY(step_buffers_create(&p->bufs, lim, mem, err));
+    PGD_TRY(make_workspace(&b, mem, lim->max_tokens, max_model_len));
     PGD_TRY(fill_rope(&b, max_model_len));
     PGD_TRY(require(&b, PGD_OP_SLOTS_APPLY));
     PGD_TRY(require(&b, PGD_OP_KV_COPY));
+    PGD_TRY(require(&b, PGD_OP_STEP_FILL));
     PGD_TRY(emit_embed(&b));
     for (uint32_t layer = 0; layer < s->n_layers; layer++) {
         PGD_TRY(emit_attn_block(&b, layer));

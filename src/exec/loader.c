@@ -2,7 +2,7 @@
  *
  * Matrices go through the device's pack_linear, tensor by tensor, straight from the mapped files;
  * vectors (norms, biases) become f32. A dummy model has no data: matrices and the embedding are
- * filled with small random values, norms with ones, biases with zeros, so that any config.json can
+ * filled with random values, norms with ones, biases with zeros, so that any config.json can
  * be measured. Views from a safetensors file may start at any byte; one that is not aligned to its
  * element is copied first, since the device reads whole elements. */
 #include "loader.h"
@@ -10,13 +10,13 @@
 #include <string.h>
 
 #include "pagoda/mem.h"
-#include "pagoda/rng.h"
+
+enum { CONVERT_BYTES = 4 << 20 };
 
 typedef struct loader {
     const pgd_model *model;
     const pgd_model_spec *spec;
     devmem *mem;
-    unsigned flags;
     _Atomic uint32_t *progress;
     uint64_t done, all; /* bytes */
     exec_weights *out;
@@ -112,44 +112,53 @@ static pgd_status load_vector(loader *l, pgd_slot_kind kind, uint32_t layer, flo
     return PGD_OK;
 }
 
-/* Values of a dummy embedding: uniform in [-1, 1), a function of the index alone. */
-static pgd_status dummy_rows(loader *l, const pgd_tensor *t, void *dst) {
-    const uint64_t cols = t->shape[1], row_bytes = cols * pgd_dtype_bytes(t->dtype);
-    float *const row = pgd_calloc((size_t)cols, sizeof *row);
-    void *const packed = pgd_malloc((size_t)row_bytes);
-    pgd_status st = row && packed ? PGD_OK : PGD_E_NOMEM;
-    uint64_t state = 1;
-    for (uint64_t r = 0; r < t->shape[0] && st == PGD_OK; r++) {
-        for (uint64_t c = 0; c < cols; c++)
-            row[c] = (float)((int64_t)(pgd_rng_next(&state) >> 40) - (1 << 23)) / (float)(1 << 23);
-        pgd_convert(packed, t->dtype, row, PGD_F32, (size_t)cols);
-        st = l->mem->dev->upload(l->mem->dev, (char *)dst + r * row_bytes, packed, row_bytes);
-    }
-    pgd_free(row);
-    pgd_free(packed);
-    return st == PGD_OK ? PGD_OK : pgd_fail(l->err, st, "filling the dummy embedding");
+/* Where the device reads host memory, the embedding stays in the mapped file. */
+static bool stays_mapped(const pgd_tensor *t, const pgd_device *dev) {
+    return dev->info.host_memory && t->data && (uintptr_t)t->data % pgd_dtype_bytes(t->dtype) == 0;
 }
 
-static bool stays_mapped(const pgd_tensor *t, unsigned flags) {
-    return flags & LOADER_HOST_MEMORY && t->data &&
-           (uintptr_t)t->data % pgd_dtype_bytes(t->dtype) == 0;
+/* Upload a matrix in another type, some rows at a time. */
+static pgd_status upload_converted(loader *l, const pgd_tensor *t, void *dst, pgd_dtype type) {
+    pgd_device *const dev = l->mem->dev;
+    const size_t cols = (size_t)t->shape[1], each = cols * pgd_dtype_bytes(type);
+    const size_t from = cols * pgd_dtype_bytes(t->dtype);
+    const size_t most = CONVERT_BYTES / each ? CONVERT_BYTES / each : 1;
+    void *const row = pgd_malloc(most * each);
+    if (!row) return pgd_fail(l->err, PGD_E_NOMEM, "no memory to convert the embedding");
+    pgd_status st = PGD_OK;
+    for (uint64_t r = 0; r < t->shape[0] && st == PGD_OK; r += most) {
+        const size_t n = t->shape[0] - r < most ? (size_t)(t->shape[0] - r) : most;
+        pgd_convert(row, type, (const char *)t->data + r * from, t->dtype, n * cols);
+        st = dev->upload(dev, (char *)dst + r * each, row, n * each);
+    }
+    pgd_free(row);
+    return st == PGD_OK ? PGD_OK : pgd_fail(l->err, st, "uploading the embedding");
+}
+
+static pgd_status fill_embedding(loader *l, const pgd_tensor *t, void *dst, pgd_dtype type,
+                                 size_t bytes) {
+    pgd_device *const dev = l->mem->dev;
+    if (t->data && t->dtype != type) return upload_converted(l, t, dst, type);
+    const pgd_status st = t->data ? dev->upload(dev, dst, t->data, bytes)
+                                  : dev->fill_uniform(dev, dst, type, t->shape[0] * t->shape[1]);
+    return st == PGD_OK ? PGD_OK : pgd_fail(l->err, st, "filling the embedding");
 }
 
 static pgd_status load_embedding(loader *l) {
     pgd_slot_parts s;
+    void *bounce[PGD_SLOT_MAX_PARTS] = {NULL}, *data = NULL;
     size_t bytes;
-    void *data = NULL;
     pgd_model_slot(l->model, PGD_W_EMBED, 0, &s);
-    const pgd_tensor *const t = &s.part[0];
-    l->out->embed = *t;
-    PGD_TRY(pgd_tensor_bytes(t, &bytes));
+    l->out->embed = s.part[0];
     advance(l, &s);
-    if (stays_mapped(t, l->flags)) return PGD_OK;
+    if (stays_mapped(&s.part[0], l->mem->dev)) return PGD_OK;
+    if (!l->mem->dev->info.host_memory) l->out->embed.dtype = l->spec->dtype;
+    PGD_TRY(pgd_tensor_bytes(&l->out->embed, &bytes));
     PGD_TRY(devmem_array(l->mem, "embedding", bytes, 1, &data, l->err));
-    if (t->data)
-        PGD_TRY(l->mem->dev->upload(l->mem->dev, data, t->data, bytes));
-    else
-        PGD_TRY(dummy_rows(l, t, data));
+    pgd_status st = align_parts(l, &s, bounce);
+    if (st == PGD_OK) st = fill_embedding(l, &s.part[0], data, l->out->embed.dtype, bytes);
+    pgd_free(bounce[0]);
+    if (st != PGD_OK) return st;
     l->out->embed.data = data;
     l->out->bytes += bytes;
     return PGD_OK;
@@ -171,12 +180,11 @@ static pgd_status load_layer(loader *l, uint32_t i) {
     return load_vector(l, PGD_W_DOWN_BIAS, i, 0, &w->down_bias);
 }
 
-pgd_status loader_load(const pgd_model *model, devmem *mem, unsigned flags,
-                       _Atomic uint32_t *progress, exec_weights *out, pgd_error *err) {
+pgd_status loader_load(const pgd_model *model, devmem *mem, _Atomic uint32_t *progress,
+                       exec_weights *out, pgd_error *err) {
     loader l = {.model = model,
                 .spec = pgd_model_get_spec(model),
                 .mem = mem,
-                .flags = flags,
                 .progress = progress,
                 .all = pgd_model_weight_bytes(model),
                 .out = out,
@@ -206,7 +214,7 @@ void loader_free(pgd_device *dev, exec_weights *w) {
     *w = (exec_weights){0};
 }
 
-uint64_t loader_estimate(const pgd_model *model, unsigned flags) {
+uint64_t loader_estimate(const pgd_model *model, const pgd_device *dev) {
     const pgd_model_spec *const s = pgd_model_get_spec(model);
     uint64_t bytes = 0;
     for (uint32_t layer = 0; layer < s->n_layers; layer++)
@@ -215,7 +223,7 @@ uint64_t loader_estimate(const pgd_model *model, unsigned flags) {
             pgd_slot_parts p;
             if ((global && layer > 0) || !pgd_model_has_slot(model, (pgd_slot_kind)k)) continue;
             pgd_model_slot(model, (pgd_slot_kind)k, layer, &p);
-            if (k == PGD_W_EMBED && stays_mapped(&p.part[0], flags)) continue;
+            if (k == PGD_W_EMBED && stays_mapped(&p.part[0], dev)) continue;
             for (uint32_t i = 0; i < p.n_parts; i++) {
                 const uint64_t cols = p.part[i].ndim > 1 ? p.part[i].shape[1] : 1;
                 const pgd_dtype t = p.part[i].ndim > 1 ? s->dtype : PGD_F32;

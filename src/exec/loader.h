@@ -16,7 +16,7 @@ typedef struct layer_weights {
 } layer_weights;
 
 typedef struct exec_weights {
-    pgd_tensor embed; /* [vocab, d_model] as stored; mapped file or device memory */
+    pgd_tensor embed; /* [vocab, d_model], mapped file as stored, or device memory in model type */
     pgd_tensor final_norm;
     pgd_weight lm_head;
     layer_weights *layer; /* owned, [n_layers] */
@@ -24,15 +24,13 @@ typedef struct exec_weights {
     uint64_t bytes; /* packed and copied; the mapped embedding does not count */
 } exec_weights;
 
-enum { LOADER_HOST_MEMORY = 1 }; /* device memory is host memory: the embedding stays mapped */
-
 /* Move every slot of the model to the device. progress (may be NULL) is written with 0..1000.
  * out is freed by loader_free in any case. Thread: the rank's. Errors: PGD_E_NOMEM, naming the
  * weight. */
-pgd_status loader_load(const pgd_model *model, devmem *mem, unsigned flags,
-                       _Atomic uint32_t *progress, exec_weights *out, pgd_error *err);
+pgd_status loader_load(const pgd_model *model, devmem *mem, _Atomic uint32_t *progress,
+                       exec_weights *out, pgd_error *err);
 void loader_free(pgd_device *dev, exec_weights *w);
 /* Bytes that the device will hold after loading (before panel padding). */
-uint64_t loader_estimate(const pgd_model *model, unsigned flags);
+uint64_t loader_estimate(const pgd_model *model, const pgd_device *dev);
 
 #endif

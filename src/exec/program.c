@@ -1,18 +1,27 @@
 /* The run loop of a program.
  *
- * A step: slot inits and page-table diffs, page copies, the body over all tokens, then the head
- * over tiles of the rows whose logits are wanted. The tile bounds the logits buffer, so that
- * scoring a long prompt does not need n_tok x vocab floats; a row's result does not depend on its
- * tile, since no operation reduces across rows. The only arguments that change from step to step
- * are the output pointers of `sample`. Allocates nothing. Thread: the rank's. */
+ * A step: slot inits and page-table diffs, page copies, the arrays of the step, the body over all
+ * tokens, then the head over tiles of the rows whose logits are wanted. The tile bounds the logits
+ * buffer, so that scoring a long prompt does not need n_tok x vocab floats; a row's result does not
+ * depend on its tile, since no operation reduces across rows. The only arguments that change from
+ * step to step are the output pointers of `sample`, and only where there are several tiles.
+ *
+ * Body and head are launched apart, so that what the head waits for on the host (a grammar's say)
+ * can be computed while the body runs. Allocates nothing. Thread: the rank's. */
 #include "program.h"
 
 #include "pagoda/mem.h"
 
-static pgd_status apply_diffs(const program *p, const pgd_plan *plan, pgd_slots *slots) {
-    const pgd_step_view none = {.slots = slots, .page_tokens = p->kv.page_tokens};
+/* The plan as the device sees it. */
+static const pgd_plan *device_plan(const program *p, const pgd_plan *plan) {
+    return p->bufs.plan ? p->bufs.plan : plan;
+}
+
+static pgd_status apply_diffs(program *p, const pgd_plan *plan) {
+    const pgd_step_view none = {.slots = &p->slots, .page_tokens = p->kv.page_tokens};
+    const pgd_plan *const there = device_plan(p, plan);
     if (plan->n_init || plan->n_table) {
-        const pgd_slots_apply_args args = {.plan = plan, .slots = slots};
+        const pgd_slots_apply_args args = {.plan = there, .host = plan, .slots = &p->slots};
         PGD_TRY(p->dev->op[PGD_OP_SLOTS_APPLY](p->dev, &args, &none));
     }
     if (!plan->n_copy) return PGD_OK;
@@ -25,7 +34,7 @@ static pgd_status apply_diffs(const program *p, const pgd_plan *plan, pgd_slots 
         .head_dim = p->kv.head_dim,
         .page_tokens = p->kv.page_tokens,
         .page_bytes = p->kv.page_bytes,
-        .copy = (const void *)((const char *)plan + plan->off_copy),
+        .copy = (const void *)((const char *)there + plan->off_copy),
         .n_copy = plan->n_copy,
     };
     return p->dev->op[PGD_OP_KV_COPY](p->dev, &args, &none);
@@ -40,43 +49,89 @@ static pgd_status run_ops(program *p, uint32_t from, uint32_t to, const pgd_step
         }
         const uint64_t start = pgd_clock_now(p->clock);
         PGD_TRY(o->fn(p->dev, &o->args, view));
+        p->dev->sync(p->dev);
         o->ns += pgd_clock_now(p->clock) - start;
         o->calls++;
     }
     return PGD_OK;
 }
 
-static pgd_status run_head(program *p, const step_buffers *step, const pgd_step_view *view,
-                           const step_out *out) {
-    program_op *const sample = &p->op[p->n_ops - 1];
-    uint32_t n_sample = 0, n_score = 0;
+pgd_status program_run_body(program *p, const pgd_step_view *view) {
+    PGD_TRY(p->dev->op[PGD_OP_STEP_FILL](p->dev, &p->bufs.fill, view));
+    return run_ops(p, 0, p->n_body, view);
+}
+
+/* How many of the plan's logits rows [0, end) sample. */
+static uint32_t count_samples(const pgd_plan *plan, uint32_t end) {
+    const pgd_plan_seq *const seq = (const void *)((const char *)plan + plan->off_seq);
+    uint32_t n = 0;
+    for (uint32_t i = 0, row = 0; i < plan->n_seq; i++) {
+        if (seq[i].flags & PGD_PLAN_SCORE) row += seq[i].n_new - (seq[i].score_next < 0);
+        if (!(seq[i].flags & PGD_PLAN_SAMPLE)) continue;
+        if (row >= end) break;
+        n++;
+        row++;
+    }
+    return n;
+}
+
+pgd_status program_run_head(program *p, const pgd_step_view *view, const pgd_plan *plan) {
+    pgd_sample_args *const sample = &p->op[p->n_ops - 1].args.sample;
     for (uint32_t first = 0; first < view->n_rows; first += p->tile_rows) {
         const uint32_t left = view->n_rows - first;
+        const uint32_t n_sample = first ? count_samples(plan, first) : 0;
         pgd_step_view tile = *view;
         tile.n_rows = left < p->tile_rows ? left : p->tile_rows;
         tile.row_tok += first;
         tile.row_seq += first;
         tile.row_target += first;
-        sample->args.sample.sample_out = out->sample + n_sample;
-        sample->args.sample.score_out = out->score + n_score;
+        sample->sample_out = p->bufs.sample + n_sample;
+        sample->score_out = p->bufs.score + (first - n_sample);
         PGD_TRY(run_ops(p, p->n_body, p->n_ops, &tile));
-        for (uint32_t r = first; r < first + tile.n_rows; r++)
-            *(step_row_target(step, r) < 0 ? &n_sample : &n_score) += 1;
     }
     return PGD_OK;
 }
 
-pgd_status program_run(program *p, const pgd_plan *plan, step_buffers *step, pgd_slots *slots,
-                       const step_out *out) {
-    pgd_step_view view;
-    PGD_TRY(apply_diffs(p, plan, slots));
+static uint32_t longest(const pgd_plan *plan) {
+    const pgd_plan_seq *const seq = (const void *)((const char *)plan + plan->off_seq);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < plan->n_seq; i++)
+        if (seq[i].n_new > n) n = seq[i].n_new;
+    return n;
+}
+
+pgd_status program_launch_body(program *p, const pgd_plan *plan, program_step *out) {
+    pgd_device *const dev = p->dev;
+    *out = (program_step){.plan = plan, .graph = -1};
+    if (p->bufs.plan) PGD_TRY(dev->send(dev, p->bufs.plan, plan, plan->bytes));
+    PGD_TRY(apply_diffs(p, plan));
     if (plan->n_tok == 0) return PGD_OK;
-    PGD_TRY(step_buffers_fill(step, p->dev, plan, slots, &view));
-    PGD_TRY(run_ops(p, 0, p->n_body, &view));
-    return run_head(p, step, &view, out);
+    const uint32_t max_new = longest(plan);
+    out->graph = graphs_find(&p->graphs, plan, max_new);
+    if (out->graph >= 0) return dev->graph_launch(dev, p->graphs.body[out->graph]);
+    out->view =
+        step_view(&p->bufs, &p->slots, plan->n_seq, plan->n_tok, plan->n_sample + plan->n_score);
+    out->view.max_new = max_new;
+    p->bufs.fill.plan = device_plan(p, plan);
+    return program_run_body(p, &out->view);
+}
+
+pgd_status program_launch_head(program *p, const program_step *s, const step_out *out) {
+    pgd_device *const dev = p->dev;
+    const pgd_plan *const plan = s->plan;
+    if (s->graph >= 0)
+        PGD_TRY(dev->graph_launch(dev, p->graphs.head[s->graph]));
+    else
+        PGD_TRY(program_run_head(p, &s->view, plan));
+    if (plan->n_sample)
+        PGD_TRY(dev->fetch(dev, out->sample, p->bufs.sample, plan->n_sample * sizeof *out->sample));
+    if (plan->n_score)
+        PGD_TRY(dev->fetch(dev, out->score, p->bufs.score, plan->n_score * sizeof *out->score));
+    return PGD_OK;
 }
 
 void program_fini(program *p) {
+    graphs_free(p);
     pgd_free(p->op);
     *p = (program){0};
 }

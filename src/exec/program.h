@@ -50,7 +50,13 @@ typedef struct workspace {
     pgd_tensor cos, sin; /* [max_model_len, rotary_dim / 2] f32 */
 } workspace;
 
-enum { PROGRAM_TILE_ROWS = 64 };
+/* Recorded steps in which every sequence has one token: graphs.c. */
+enum { GRAPHS_MAX = 40 };
+typedef struct step_graphs {
+    uint32_t n;
+    uint32_t rows[GRAPHS_MAX]; /* ascending: most sequences of each */
+    void *body[GRAPHS_MAX], *head[GRAPHS_MAX];
+} step_graphs;
 
 typedef struct program {
     pgd_device *dev;
@@ -59,28 +65,56 @@ typedef struct program {
     uint32_t tile_rows;
     workspace ws;
     kv_pool kv;
+    pgd_slots slots;
+    step_buffers bufs;
+    step_graphs graphs;
     const pgd_clock *clock; /* borrowed; NULL: operations are not timed */
 } program;
 
-/* Bytes that the workspace of program_build takes. */
-uint64_t workspace_bytes(const pgd_model_spec *s, uint32_t max_tokens, uint32_t max_model_len);
+/* Rows of one pass of the head. */
+uint32_t program_tile_rows(const pgd_device *dev, uint32_t max_tokens);
+/* Device memory that program_build takes. */
+uint64_t program_bytes(pgd_device *dev, const pgd_model_spec *s, const pgd_plan_limits *lim,
+                       uint32_t max_model_len);
 
-/* Build the program. kv must be filled; weights, device and kv memory are borrowed and outlive the
- * program. Errors: PGD_E_UNSUPPORTED naming the missing op or types, PGD_E_NOMEM.
- * Thread: the rank's. */
+/* Build the program, with slots and step buffers. kv must be filled; weights, device and kv memory
+ * are borrowed and outlive the program. Errors: PGD_E_UNSUPPORTED naming the missing op or types,
+ * PGD_E_NOMEM. Thread: the rank's. */
 pgd_status program_build(program *p, const pgd_model_spec *s, const exec_weights *w, devmem *mem,
-                         uint32_t max_tokens, uint32_t max_model_len, pgd_error *err);
+                         const pgd_plan_limits *lim, uint32_t max_model_len, pgd_error *err);
 void program_fini(program *p);
 
-/* Where a step's results go: as many entries as the plan wants. Host memory. */
+/* Where a step's results go: as many entries as the plan wants. host_alloc memory, complete when
+ * the step is done. */
 typedef struct step_out {
     pgd_sample_out *sample;
     pgd_score_out *score;
 } step_out;
 
-/* Apply and run a checked plan. Allocates nothing. Returns PGD_E_DEVICE when the device failed. */
-pgd_status program_run(program *p, const pgd_plan *plan, step_buffers *step, pgd_slots *slots,
-                       const step_out *out);
+/* A step between its body and its head. */
+typedef struct program_step {
+    const pgd_plan *plan; /* borrowed until the device is done with the step */
+    pgd_step_view view;
+    int32_t graph; /* index, or -1 */
+} program_step;
+
+/* Enqueue a checked plan, in two parts: all up to the residual stream of the last layer, then what
+ * the logits need and the results. The plan is host_alloc memory. Allocates nothing. Returns
+ * PGD_E_DEVICE when the device failed. */
+pgd_status program_launch_body(program *p, const pgd_plan *plan, program_step *out);
+pgd_status program_launch_head(program *p, const program_step *s, const step_out *out);
+
+/* The operations of both parts, for a view whose plan the device has; results stay in bufs. plan:
+ * of the results, or NULL when they are one tile. */
+pgd_status program_run_body(program *p, const pgd_step_view *view);
+pgd_status program_run_head(program *p, const pgd_step_view *view, const pgd_plan *plan);
+
+/* Record graphs for steps of one token a sequence. Nothing where the device records none. Errors:
+ * PGD_E_DEVICE. */
+pgd_status graphs_capture(program *p, const pgd_plan_limits *lim, pgd_error *err);
+/* The graph for a step, or -1. */
+int32_t graphs_find(const step_graphs *g, const pgd_plan *plan, uint32_t max_new);
+void graphs_free(program *p);
 
 /* The text of pgd_exec_describe. */
 void program_describe(const program *p, pgd_buf *out);

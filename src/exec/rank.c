@@ -5,7 +5,11 @@
  * release, to the rank thread in between; ownership moves with the entry's index through two
  * single-producer rings, whose release and acquire order the memory.
  *
- *   engine: begin → (write plan) → submit ──to_rank──► rank: check, run ──results──► poll → release
+ *   engine: begin → (write plan) → submit ──to_rank──► rank: check, launch … done ──results──► poll
+ *
+ * Launching only enqueues where the device is asynchronous: step N + 1 is launched while N runs, so
+ * that the device goes from one to the next by itself. The thread publishes before it launches;
+ * a device that is done when the launch returns (the CPU) thus runs and publishes step by step.
  *
  * All calls on the device come from the rank thread, loading included: pgd_exec_open waits for the
  * first word of `results`. A device error is final: the step that met it and all later ones carry
@@ -25,14 +29,16 @@
 #include "sizing.h"
 #include "slots.h"
 
-enum { RING_CAPACITY = 8, MAX_IN_FLIGHT = 3 };
+enum { RING_CAPACITY = 8 };
 static const uint64_t stop_word = UINT64_MAX;
 static const uint64_t forever = UINT64_MAX;
+static const uint64_t poll_ns = 20000; /* between looks at a running step */
 
 typedef struct rank_step {
-    void *plan; /* owned, max_plan_bytes */
-    pgd_sample_out *sample;
-    pgd_score_out *score;
+    void *plan;             /* max_plan_bytes, host_alloc, as are */
+    pgd_sample_out *sample; /* [max_seqs] */
+    pgd_score_out *score;   /* [max_tokens] */
+    pgd_status launched;    /* not PGD_OK: nothing of it runs */
     pgd_step_result result;
 } rank_step;
 
@@ -44,7 +50,7 @@ typedef struct rank_exec {
     pgd_exec_info info; /* written while opening, then read-only */
     pgd_ring *to_rank, *results;
     pthread_t thread;
-    rank_step step[MAX_IN_FLIGHT];
+    rank_step step[PGD_MAX_STEPS_IN_FLIGHT];
     void (*notify)(void *ctx);
     void *notify_ctx;
 
@@ -58,8 +64,7 @@ typedef struct rank_exec {
     devmem mem;
     exec_weights weights;
     program prog;
-    pgd_slots slots;
-    step_buffers bufs;
+    uint64_t n_launched, n_published;
     bool failed;
     _Atomic uint32_t *progress;
     pgd_status open_status; /* read by open after the first word of results */
@@ -68,17 +73,29 @@ typedef struct rank_exec {
 
 /* --- rank thread: opening ------------------------------------------------------------------- */
 
-static pgd_status alloc_steps(rank_exec *r, const sizing *z, pgd_error *err) {
-    for (uint32_t i = 0; i < z->steps_in_flight; i++) {
+static pgd_status alloc_steps(rank_exec *r, const pgd_plan_limits *l, pgd_error *err) {
+    pgd_device *const dev = r->dev;
+    for (uint32_t i = 0; i < r->info.steps_in_flight; i++) {
         rank_step *const s = &r->step[i];
-        s->plan = pgd_aligned_alloc(z->limits.max_plan_bytes, 64);
-        s->sample = pgd_calloc(z->limits.max_seqs, sizeof *s->sample);
-        s->score = pgd_calloc(z->limits.max_tokens, sizeof *s->score);
+        s->plan = dev->host_alloc(dev, l->max_plan_bytes);
+        s->sample = dev->host_alloc(dev, l->max_seqs * sizeof *s->sample);
+        s->score = dev->host_alloc(dev, l->max_tokens * sizeof *s->score);
         if (!s->plan || !s->sample || !s->score)
             return pgd_fail(err, PGD_E_NOMEM, "no memory for the buffers of %u steps",
-                            z->steps_in_flight);
+                            r->info.steps_in_flight);
     }
     return PGD_OK;
+}
+
+static void free_steps(rank_exec *r) {
+    pgd_device *const dev = r->dev;
+    const pgd_plan_limits *const l = &r->info.limits;
+    for (uint32_t i = 0; i < PGD_MAX_STEPS_IN_FLIGHT; i++) {
+        const rank_step *const s = &r->step[i];
+        if (s->plan) dev->host_free(dev, s->plan, l->max_plan_bytes);
+        if (s->sample) dev->host_free(dev, s->sample, l->max_seqs * sizeof *s->sample);
+        if (s->score) dev->host_free(dev, s->score, l->max_tokens * sizeof *s->score);
+    }
 }
 
 static pgd_status alloc_kv(rank_exec *r, const sizing *z, pgd_error *err) {
@@ -105,40 +122,52 @@ static void write_info(rank_exec *r, const sizing *z) {
                               .device_name = r->dev->info.name};
 }
 
+static pgd_status capture_graphs(rank_exec *r, pgd_error *err) {
+    pgd_device *const dev = r->dev;
+    const uint64_t before = dev->mem_available(dev), start = pgd_clock_now(&r->clock);
+    if (r->opt.enforce_eager) return PGD_OK;
+    PGD_TRY(graphs_capture(&r->prog, &r->info.limits, err));
+    if (!r->prog.graphs.n) return PGD_OK;
+    const uint64_t after = dev->mem_available(dev);
+    r->info.graph_bytes = before > after ? before - after : 0;
+    pgd_log(PGD_LOG_INFO, "exec", "recorded %u graphs, up to %u sequences ms=%llu",
+            r->prog.graphs.n, r->prog.graphs.rows[r->prog.graphs.n - 1],
+            (unsigned long long)((pgd_clock_now(&r->clock) - start) / 1000000));
+    return PGD_OK;
+}
+
+static pgd_status check_model(const rank_exec *r, pgd_error *err) {
+    const bool dummy = pgd_model_is_dummy(r->model);
+    if (dummy == r->opt.dummy_weights) return PGD_OK;
+    return pgd_fail(err, PGD_E_INVALID, "the model was opened %s weights, the executor %s them",
+                    dummy ? "without" : "with", dummy ? "wants" : "is to invent");
+}
+
 static pgd_status open_all(rank_exec *r, pgd_error *err) {
     const pgd_model_spec *const s = pgd_model_get_spec(r->model);
-    const bool dummy = pgd_model_is_dummy(r->model);
-    unsigned loader_flags = 0;
     sizing z;
-    if (dummy != r->opt.dummy_weights)
-        return pgd_fail(err, PGD_E_INVALID, "the model was opened %s weights, the executor %s them",
-                        dummy ? "without" : "with", dummy ? "wants" : "is to invent");
-    PGD_TRY(r->device.open(r->device.ctx, &r->opt, &r->dev, &loader_flags, err));
+    PGD_TRY(check_model(r, err));
+    PGD_TRY(r->device.open(r->device.ctx, &r->opt, &r->dev, err));
     r->mem.dev = r->dev;
-    PGD_TRY(sizing_decide(&r->opt, r->model, r->dev, loader_flags, &z, err));
+    PGD_TRY(sizing_decide(&r->opt, r->model, r->dev, &z, err));
     if (!r->opt.max_model_len && z.max_model_len < s->max_position)
         pgd_log(PGD_LOG_WARN, "exec", "context cut to what the KV cache holds max_model_len=%u",
                 z.max_model_len);
-    PGD_TRY(loader_load(r->model, &r->mem, loader_flags, r->progress, &r->weights, err));
+    PGD_TRY(r->dev->reserve(r->dev, &z.device, err));
+    PGD_TRY(loader_load(r->model, &r->mem, r->progress, &r->weights, err));
     PGD_TRY(alloc_kv(r, &z, err));
-    PGD_TRY(slots_create(&r->slots, &z.limits, &r->mem, err));
-    PGD_TRY(step_buffers_create(&r->bufs, &z.limits, &r->mem, err));
-    PGD_TRY(program_build(&r->prog, s, &r->weights, &r->mem, z.limits.max_tokens, z.max_model_len,
-                          err));
+    PGD_TRY(program_build(&r->prog, s, &r->weights, &r->mem, &z.limits, z.max_model_len, err));
     if (r->opt.profile) r->prog.clock = &r->clock;
-    write_info(r, &z); /* before alloc_steps: closing needs the size of the plan buffers */
-    return alloc_steps(r, &z, err);
+    write_info(r, &z); /* before alloc_steps: freeing needs the sizes */
+    PGD_TRY(alloc_steps(r, &z.limits, err));
+    return capture_graphs(r, err);
 }
 
 static void close_all(rank_exec *r) {
-    for (uint32_t i = 0; i < MAX_IN_FLIGHT; i++) {
-        if (r->step[i].plan) pgd_aligned_free(r->step[i].plan, r->info.limits.max_plan_bytes);
-        pgd_free(r->step[i].sample);
-        pgd_free(r->step[i].score);
-    }
-    program_fini(&r->prog);
-    step_buffers_fini(&r->bufs);
     if (!r->dev) return;
+    r->dev->sync(r->dev);
+    free_steps(r);
+    program_fini(&r->prog);
     loader_free(r->dev, &r->weights);
     devmem_free_all(&r->mem);
     r->dev->close(r->dev);
@@ -153,15 +182,10 @@ static pgd_status check(const rank_exec *r, const pgd_plan *plan) {
     return s;
 }
 
-static pgd_status run(rank_exec *r, rank_step *s) {
-    const pgd_plan *const plan = s->plan;
-    const step_out out = {.sample = s->sample, .score = s->score};
-    if (r->failed) return PGD_E_DEVICE;
-    PGD_TRY(check(r, plan));
-    pgd_noalloc_begin();
-    const pgd_status st = program_run(&r->prog, plan, &r->bufs, &r->slots, &out);
-    pgd_noalloc_end();
+/* Latch a failure of the device; st: what an operation returned. */
+static pgd_status look_for_failure(rank_exec *r, const pgd_plan *plan, pgd_status st) {
     const char *const fatal = r->dev->fatal(r->dev);
+    if (r->failed) return PGD_E_DEVICE;
     if (st == PGD_OK && !fatal) return PGD_OK;
     r->failed = true;
     pgd_log(PGD_LOG_ERROR, "exec", "device failed: %s step=%llu",
@@ -169,11 +193,32 @@ static pgd_status run(rank_exec *r, rank_step *s) {
     return PGD_E_DEVICE;
 }
 
-static void run_step(rank_exec *r, uint64_t index) {
+static pgd_status launch_parts(rank_exec *r, uint32_t index) {
+    pgd_device *const dev = r->dev;
+    rank_step *const s = &r->step[index];
+    const step_out out = {.sample = s->sample, .score = s->score};
+    program_step part;
+    PGD_TRY(dev->begin(dev, index));
+    PGD_TRY(program_launch_body(&r->prog, s->plan, &part));
+    PGD_TRY(program_launch_head(&r->prog, &part, &out));
+    return dev->mark(dev, index);
+}
+
+static pgd_status launch(rank_exec *r, uint32_t index) {
+    const pgd_plan *const plan = r->step[index].plan;
+    if (r->failed) return PGD_E_DEVICE;
+    PGD_TRY(check(r, plan));
+    pgd_noalloc_begin();
+    const pgd_status st = launch_parts(r, index);
+    pgd_noalloc_end();
+    return look_for_failure(r, plan, st);
+}
+
+static void publish(rank_exec *r, uint32_t index) {
     rank_step *const s = &r->step[index];
     const pgd_plan *const plan = s->plan;
-    const uint64_t start = pgd_clock_now(&r->clock);
-    const pgd_status st = run(r, s);
+    const bool ran = s->launched == PGD_OK;
+    const pgd_status st = ran ? look_for_failure(r, plan, PGD_OK) : s->launched;
     s->result = (pgd_step_result){.step = plan->step,
                                   .digest = plan->digest,
                                   .status = st,
@@ -181,20 +226,39 @@ static void run_step(rank_exec *r, uint64_t index) {
                                   .n_score = st == PGD_OK ? plan->n_score : 0,
                                   .sample = s->sample,
                                   .score = s->score,
-                                  .device_ns = pgd_clock_now(&r->clock) - start};
+                                  .device_ns = st == PGD_OK ? r->dev->step_ns(r->dev, index) : 0};
     const bool pushed = pgd_ring_push(r->results, index);
     PGD_ASSERT(pushed); /* the ring is larger than the number of steps */
     if (r->notify) r->notify(r->notify_ctx);
 }
 
+/* Publish the launched steps that the device is done with, oldest first. */
+static void publish_done(rank_exec *r) {
+    while (r->n_published != r->n_launched) {
+        const uint32_t index = (uint32_t)(r->n_published % r->info.steps_in_flight);
+        if (r->step[index].launched == PGD_OK && !r->dev->done(r->dev, index)) return;
+        publish(r, index);
+        r->n_published++;
+    }
+}
+
+static void run_plans(rank_exec *r) {
+    uint64_t index;
+    for (;;) {
+        publish_done(r);
+        const bool running = r->n_published != r->n_launched;
+        if (!pgd_ring_wait(r->to_rank, &index, running ? poll_ns : forever)) continue;
+        if (index == stop_word) return;
+        r->step[index].launched = launch(r, (uint32_t)index);
+        r->n_launched++;
+    }
+}
+
 static void *rank_main(void *arg) {
     rank_exec *const r = arg;
-    uint64_t word;
     r->open_status = open_all(r, &r->open_error);
     (void)pgd_ring_push(r->results, 0);
-    while (r->open_status == PGD_OK && pgd_ring_wait(r->to_rank, &word, forever) &&
-           word != stop_word)
-        run_step(r, word);
+    if (r->open_status == PGD_OK) run_plans(r);
     close_all(r);
     return NULL;
 }
@@ -305,18 +369,30 @@ void pgd_exec_describe(const pgd_exec *x, pgd_buf *out) {
     program_describe(&r->prog, out);
 }
 
+static pgd_status open_cpu(const pgd_exec_options *opt, pgd_device **out, pgd_error *err) {
+    const pgd_cpu_options o = {.n_threads = opt->n_threads, .isa = opt->isa};
+    PGD_TRY(pgd_device_open_cpu(&o, out, err));
+    pgd_pool_pin_caller(pgd_device_cpu_pool(*out)); /* this is the rank thread */
+    return PGD_OK;
+}
+
 static pgd_status open_device(void *ctx, const pgd_exec_options *opt, pgd_device **out,
-                              unsigned *flags, pgd_error *err) {
+                              pgd_error *err) {
     const char *const name = opt->device ? opt->device : "cpu";
+    pgd_error why = {0};
     (void)ctx;
-    if (strcmp(name, "cpu") == 0) {
-        const pgd_cpu_options o = {.n_threads = opt->n_threads, .isa = opt->isa};
-        *flags = LOADER_HOST_MEMORY;
-        PGD_TRY(pgd_device_open_cpu(&o, out, err));
-        pgd_pool_pin_caller(pgd_device_cpu_pool(*out)); /* this is the rank thread */
-        return PGD_OK;
+    if (strcmp(name, "cpu") == 0) return open_cpu(opt, out, err);
+    if (strcmp(name, "cuda") == 0) return pgd_device_open_cuda(out, err);
+    if (strcmp(name, "auto") != 0)
+        return pgd_fail(err, PGD_E_UNSUPPORTED, "--device is '%s', expected auto, cpu or cuda",
+                        name);
+    const pgd_status s = pgd_device_open_cuda(out, &why);
+    if (s != PGD_E_NOT_FOUND && s != PGD_E_UNSUPPORTED) { /* a GPU that fails is an error */
+        if (s != PGD_OK) *err = why;
+        return s;
     }
-    return pgd_fail(err, PGD_E_UNSUPPORTED, "--device is '%s', this build has: cpu", name);
+    pgd_log(PGD_LOG_DEBUG, "exec", "using the CPU: %s", why.msg);
+    return open_cpu(opt, out, err);
 }
 
 pgd_status pgd_exec_open(const pgd_model *model, const pgd_exec_options *opt,

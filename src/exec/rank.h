@@ -5,10 +5,9 @@
 #include "pagoda/device.h"
 #include "pagoda/exec.h"
 
-/* How the rank thread opens its device; called once, on that thread. flags: as of loader_load. */
+/* How the rank thread opens its device; called once, on that thread. */
 typedef struct rank_device {
-    pgd_status (*open)(void *ctx, const pgd_exec_options *opt, pgd_device **out, unsigned *flags,
-                       pgd_error *err);
+    pgd_status (*open)(void *ctx, const pgd_exec_options *opt, pgd_device **out, pgd_error *err);
     void *ctx;
 } rank_device;
 

@@ -1,7 +1,9 @@
 /* Sizes, decided once.
  *
  * Weights and workspace follow from the model and the step limits; the KV pool gets what the user
- * says, or on the CPU a quarter of the memory that is left, at most 4 GiB. A context length that
+ * says, else on the CPU a quarter of the memory that is left, at most 4 GiB, and on a device with
+ * memory of its own what the rest of --gpu-memory-utilization leaves (what other programs hold
+ * counts as used). A context length that
  * the user asked for and that cannot be held is an error with the numbers; a default one is cut to
  * what the pool holds. Slots are twice max_seqs: a finished sequence keeps its slot until its last
  * step in flight has passed, while its successor already runs. Thread: the rank's. */
@@ -34,9 +36,13 @@ static pgd_status check_options(const pgd_exec_options *o, pgd_error *err) {
         return pgd_fail(err, PGD_E_INVALID,
                         "--max-num-batched-tokens is %" PRIu32 ", expected 1 to %d", o->max_tokens,
                         MAX_TOKENS);
-    if (o->steps_in_flight > 3)
-        return pgd_fail(err, PGD_E_INVALID, "steps in flight: %" PRIu32 ", expected 1 to 3",
-                        o->steps_in_flight);
+    if (o->steps_in_flight > PGD_MAX_STEPS_IN_FLIGHT)
+        return pgd_fail(err, PGD_E_INVALID, "steps in flight: %" PRIu32 ", expected 1 to %d",
+                        o->steps_in_flight, PGD_MAX_STEPS_IN_FLIGHT);
+    if (o->gpu_memory_utilization < 0 || o->gpu_memory_utilization > 1)
+        return pgd_fail(err, PGD_E_INVALID,
+                        "--gpu-memory-utilization is %g, expected above 0 and at most 1",
+                        o->gpu_memory_utilization);
     return PGD_OK;
 }
 
@@ -82,33 +88,64 @@ static void decide_pages_per_seq(sizing *z) {
     z->limits.max_pages_per_seq = z->max_model_len / t + (z->max_model_len % t != 0);
 }
 
-static uint64_t other_bytes(const pgd_exec_options *o, const pgd_model_spec *s, const sizing *z) {
-    const uint64_t results = (uint64_t)o->max_tokens * sizeof(pgd_score_out) +
-                             (uint64_t)o->max_seqs * sizeof(pgd_sample_out);
-    return workspace_bytes(s, o->max_tokens, z->max_model_len) + slots_bytes(&z->limits) +
-           z->steps_in_flight * (results + z->limits.max_plan_bytes);
+/* window: that of the layers if all have one. */
+static void decide_device_limits(const pgd_model_spec *s, const pgd_device *dev, sizing *z) {
+    const bool all = s->window_from_layer == 0 && s->window_to_layer >= s->n_layers;
+    z->device = (pgd_device_limits){.plan = z->limits,
+                                    .tile_rows = program_tile_rows(dev, z->limits.max_tokens),
+                                    .n_heads = s->n_heads,
+                                    .n_kv_heads = s->n_kv_heads,
+                                    .head_dim = s->head_dim,
+                                    .window = all ? s->sliding_window : 0,
+                                    .dtype = s->dtype};
 }
 
-static pgd_status does_not_fit(const sizing *z, const pgd_device *dev, uint64_t kv,
+/* What a step needs, given the most pages there can be. */
+static pgd_status decide_work_space(const pgd_model_spec *s, pgd_device *dev, uint64_t max_pages,
+                                    sizing *z, pgd_error *err) {
+    const pgd_plan_limits *const l = &z->limits;
+    const uint64_t results = l->max_tokens * sizeof(pgd_score_out) +
+                             l->max_seqs * sizeof(pgd_sample_out) + l->max_plan_bytes;
+    uint64_t own = 0;
+    z->limits.n_pages = (uint32_t)(max_pages < MAX_PAGES ? max_pages : MAX_PAGES);
+    decide_device_limits(s, dev, z);
+    PGD_TRY(dev->work_space(dev, &z->device, &own, err));
+    z->workspace_bytes = program_bytes(dev, s, l, z->max_model_len) + own +
+                         (dev->info.host_memory ? z->steps_in_flight * results : 0);
+    return PGD_OK;
+}
+
+/* Memory that this executor may take. */
+static uint64_t budget(const pgd_exec_options *o, const pgd_device_info *i) {
+    if (i->host_memory) return i->mem_available;
+    const double share = o->gpu_memory_utilization > 0 ? o->gpu_memory_utilization : 0.9;
+    const uint64_t may = (uint64_t)(share * (double)i->mem_total);
+    const uint64_t others = i->mem_total - i->mem_available;
+    return may > others ? may - others : 0;
+}
+
+static pgd_status does_not_fit(const sizing *z, const pgd_device *dev, uint64_t may, uint64_t kv,
                                pgd_error *err) {
     return pgd_fail(err, PGD_E_NOMEM,
                     "device %s has %.2f GiB of memory available; the model needs %.2f GiB for "
                     "weights, %.2f GiB for work space and %.2f GiB for the KV cache: lower "
-                    "--kv-cache-memory-bytes, --max-num-batched-tokens or --max-num-seqs, or free "
-                    "memory",
-                    dev->info.name, gib(dev->info.mem_available), gib(z->weight_bytes),
-                    gib(z->workspace_bytes), gib(kv));
+                    "--kv-cache-memory-bytes, --max-num-batched-tokens or --max-num-seqs, or %s",
+                    dev->info.name, gib(may), gib(z->weight_bytes), gib(z->workspace_bytes),
+                    gib(kv),
+                    dev->info.host_memory ? "free memory" : "raise --gpu-memory-utilization");
 }
 
-static pgd_status decide_pages(const pgd_exec_options *o, const pgd_model_spec *s,
-                               const pgd_device *dev, sizing *z, pgd_error *err) {
-    const uint64_t free_bytes = dev->info.mem_available;
-    const uint64_t fixed = z->weight_bytes + z->workspace_bytes;
+static pgd_status decide_pages(const pgd_exec_options *o, const pgd_model_spec *s, pgd_device *dev,
+                               sizing *z, pgd_error *err) {
     const uint64_t page = z->page_bytes * s->n_layers; /* of all layers */
-    const uint64_t left = fixed < free_bytes ? free_bytes - fixed : 0;
+    const uint64_t may = budget(o, &dev->info);
+    PGD_TRY(decide_work_space(s, dev, (o->kv_bytes ? o->kv_bytes : may) / page, z, err));
+    const uint64_t fixed = z->weight_bytes + z->workspace_bytes;
+    const uint64_t left = fixed < may ? may - fixed : 0;
+    const uint64_t share = dev->info.host_memory ? left / KV_SHARE : left;
     uint64_t kv = o->kv_bytes;
-    if (!kv) kv = left / KV_SHARE < kv_default_max ? left / KV_SHARE : kv_default_max;
-    if (left == 0 || kv > left) return does_not_fit(z, dev, kv, err);
+    if (!kv) kv = dev->info.host_memory && share > kv_default_max ? kv_default_max : share;
+    if (left == 0 || kv > left) return does_not_fit(z, dev, may, kv, err);
     const uint64_t n = kv / page;
     z->limits.n_pages = (uint32_t)(n < MAX_PAGES ? n : MAX_PAGES);
     z->kv_bytes = z->limits.n_pages * page;
@@ -130,7 +167,7 @@ static pgd_status decide_pages(const pgd_exec_options *o, const pgd_model_spec *
 }
 
 pgd_status sizing_decide(const pgd_exec_options *opt, const pgd_model *model, pgd_device *dev,
-                         unsigned loader_flags, sizing *out, pgd_error *err) {
+                         sizing *out, pgd_error *err) {
     const pgd_model_spec *const s = pgd_model_get_spec(model);
     PGD_TRY(check_options(opt, err));
     *out = (sizing){.steps_in_flight = opt->steps_in_flight ? opt->steps_in_flight : 2};
@@ -142,7 +179,8 @@ pgd_status sizing_decide(const pgd_exec_options *opt, const pgd_model *model, pg
     PGD_TRY(decide_context(opt, s, out, err));
     decide_pages_per_seq(out);
     PGD_TRY(decide_plan_bytes(out, err));
-    out->weight_bytes = loader_estimate(model, loader_flags);
-    out->workspace_bytes = other_bytes(opt, s, out);
-    return decide_pages(opt, s, dev, out, err);
+    out->weight_bytes = loader_estimate(model, dev);
+    PGD_TRY(decide_pages(opt, s, dev, out, err));
+    decide_device_limits(s, dev, out);
+    return PGD_OK;
 }

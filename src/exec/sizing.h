@@ -8,14 +8,15 @@
 typedef struct sizing {
     pgd_plan_limits limits;
     uint32_t max_model_len, steps_in_flight;
-    uint64_t page_bytes; /* of one layer */
+    pgd_device_limits device; /* the same limits, as the device wants them */
+    uint64_t page_bytes;      /* of one layer */
     uint64_t kv_bytes, weight_bytes, workspace_bytes;
 } sizing;
 
 /* Decide all sizes from the options, the model and the memory there is, before anything is
- * allocated. loader_flags as for loader_load. Errors: PGD_E_INVALID naming the flag that is out of
+ * allocated. Errors: PGD_E_INVALID naming the flag that is out of
  * range, PGD_E_NOMEM with what was needed and what there is. Thread: the rank's. */
 pgd_status sizing_decide(const pgd_exec_options *opt, const pgd_model *model, pgd_device *dev,
-                         unsigned loader_flags, sizing *out, pgd_error *err);
+                         sizing *out, pgd_error *err);
 
 #endif

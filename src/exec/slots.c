@@ -2,16 +2,11 @@
  *
  * A slot is a row of device memory that keeps what a sequence needs between steps, so that the host
  * sends only changes; the step arrays spread a plan's few numbers per sequence over its rows, the
- * form kernels index. Late ids (the token that the step before sampled, unknown to the host when
- * the plan was written) are filled in after the upload, from the slots.
- *
- * The fill runs on the host: device memory is host memory on every backend that exists. A backend
- * with memory of its own fills them by an operation of its table. Thread: the rank's. */
+ * form kernels index. The device fills them (op step_fill), since a late id (the token that the
+ * step before sampled) is known to it alone when the plan is written. Thread: the rank's. */
 #include "slots.h"
 
-#include "pagoda/mem.h"
-
-enum { IDS, POS, TOK_SEQ, ROW_TOK, ROW_SEQ, ROW_TARGET, N_ARRAYS };
+enum { N_ARRAYS = 6 };
 
 pgd_status slots_create(pgd_slots *out, const pgd_plan_limits *lim, devmem *mem, pgd_error *err) {
     const uint64_t n = lim->max_slots;
@@ -44,82 +39,43 @@ uint64_t slots_bytes(const pgd_plan_limits *lim) {
 
 pgd_status step_buffers_create(step_buffers *b, const pgd_plan_limits *lim, devmem *mem,
                                pgd_error *err) {
+    const uint64_t n = lim->max_tokens;
     void *p = NULL;
-    *b = (step_buffers){.max_tokens = lim->max_tokens, .page_tokens = lim->page_tokens};
-    b->host = pgd_calloc((size_t)N_ARRAYS * lim->max_tokens, sizeof *b->host);
-    if (!b->host) return pgd_fail(err, PGD_E_NOMEM, "no memory for the arrays of a step");
-    PGD_TRY(devmem_array(mem, "step arrays", (uint64_t)N_ARRAYS * lim->max_tokens, sizeof(int32_t),
-                         &p, err));
-    b->device = p;
-    return PGD_OK;
+    *b = (step_buffers){.page_tokens = lim->page_tokens};
+    PGD_TRY(devmem_array(mem, "step arrays", lim->max_seqs, sizeof(pgd_plan_seq), &p, err));
+    b->fill.seq = p;
+    PGD_TRY(devmem_array(mem, "step arrays", N_ARRAYS * n, sizeof(int32_t), &p, err));
+    int32_t **const array[N_ARRAYS] = {&b->fill.ids,     &b->fill.pos,     &b->fill.tok_seq,
+                                       &b->fill.row_tok, &b->fill.row_seq, &b->fill.row_target};
+    for (uint32_t i = 0; i < N_ARRAYS; i++)
+        *array[i] = (int32_t *)p + i * n;
+    PGD_TRY(devmem_array(mem, "results", lim->max_seqs, sizeof(pgd_sample_out), &p, err));
+    b->sample = p;
+    PGD_TRY(devmem_array(mem, "results", n, sizeof(pgd_score_out), &p, err));
+    b->score = p;
+    if (mem->dev->info.host_memory) return PGD_OK;
+    return devmem_array(mem, "step plan", lim->max_plan_bytes, 1, &b->plan, err);
 }
 
-void step_buffers_fini(step_buffers *b) {
-    pgd_free(b->host);
-    *b = (step_buffers){0};
+uint64_t step_buffers_bytes(const pgd_plan_limits *lim, const pgd_device_info *dev) {
+    return lim->max_seqs * (sizeof(pgd_plan_seq) + sizeof(pgd_sample_out)) +
+           lim->max_tokens * (N_ARRAYS * sizeof(int32_t) + sizeof(pgd_score_out)) +
+           (dev->host_memory ? 0 : lim->max_plan_bytes);
 }
 
-static int32_t *host_array(const step_buffers *b, uint32_t which) {
-    return b->host + (size_t)which * b->max_tokens;
-}
-
-static int32_t *device_array(const step_buffers *b, uint32_t which) {
-    return b->device + (size_t)which * b->max_tokens;
-}
-
-/* Logits rows of sequence i: every row with a scored next token, and the last when it samples. */
-static uint32_t fill_rows(const step_buffers *b, const pgd_plan_seq *s, uint32_t i,
-                          const int32_t *ids, uint32_t n_rows) {
-    int32_t *const tok = host_array(b, ROW_TOK), *const seq = host_array(b, ROW_SEQ);
-    int32_t *const target = host_array(b, ROW_TARGET);
-    const uint32_t last = s->n_new - 1;
-    for (uint32_t j = s->flags & PGD_PLAN_SCORE ? 0 : last; j <= last; j++) {
-        const bool samples = j == last && s->flags & PGD_PLAN_SAMPLE;
-        const int32_t next = j < last ? ids[s->q_start + j + 1] : s->score_next;
-        if (!samples && next < 0) continue;
-        tok[n_rows] = (int32_t)(s->q_start + j);
-        seq[n_rows] = (int32_t)i;
-        target[n_rows] = samples ? -1 : next;
-        n_rows++;
-    }
-    return n_rows;
-}
-
-pgd_status step_buffers_fill(step_buffers *b, pgd_device *dev, const pgd_plan *plan,
-                             const pgd_slots *slots, pgd_step_view *out) {
-    const pgd_plan_seq *const seq = (const void *)((const char *)plan + plan->off_seq);
-    const int32_t *const ids = (const void *)((const char *)plan + plan->off_ids);
-    int32_t *const pos = host_array(b, POS), *const tok_seq = host_array(b, TOK_SEQ);
-    uint32_t n_rows = 0;
-    for (uint32_t i = 0; i < plan->n_seq; i++) {
-        for (uint32_t j = 0; j < seq[i].n_new; j++) {
-            host_array(b, IDS)[seq[i].q_start + j] = ids[seq[i].q_start + j];
-            pos[seq[i].q_start + j] = (int32_t)(seq[i].kv_start + j);
-            tok_seq[seq[i].q_start + j] = (int32_t)i;
-        }
-        n_rows = fill_rows(b, &seq[i], i, ids, n_rows);
-    }
-    for (uint32_t a = 0; a < N_ARRAYS; a++)
-        PGD_TRY(dev->upload(dev, device_array(b, a), host_array(b, a),
-                            sizeof(int32_t) * (a < ROW_TOK ? plan->n_tok : n_rows)));
-    for (uint32_t i = 0; i < plan->n_seq; i++)
-        if (seq[i].flags & PGD_PLAN_LATE_ID)
-            device_array(b, IDS)[seq[i].q_start] = slots->last_token[seq[i].slot];
-    *out = (pgd_step_view){.n_tok = plan->n_tok,
-                           .n_seq = plan->n_seq,
+pgd_step_view step_view(const step_buffers *b, const pgd_slots *slots, uint32_t n_seq,
+                        uint32_t n_tok, uint32_t n_rows) {
+    const pgd_step_fill_args *const f = &b->fill;
+    return (pgd_step_view){.n_tok = n_tok,
+                           .n_seq = n_seq,
                            .n_rows = n_rows,
-                           .seq = seq,
-                           .ids = device_array(b, IDS),
-                           .pos = device_array(b, POS),
-                           .tok_seq = device_array(b, TOK_SEQ),
-                           .row_tok = device_array(b, ROW_TOK),
-                           .row_seq = device_array(b, ROW_SEQ),
-                           .row_target = device_array(b, ROW_TARGET),
+                           .seq = f->seq,
+                           .ids = f->ids,
+                           .pos = f->pos,
+                           .tok_seq = f->tok_seq,
+                           .row_tok = f->row_tok,
+                           .row_seq = f->row_seq,
+                           .row_target = f->row_target,
                            .slots = slots,
                            .page_tokens = b->page_tokens};
-    return PGD_OK;
-}
-
-int32_t step_row_target(const step_buffers *b, uint32_t r) {
-    return host_array(b, ROW_TARGET)[r];
 }

@@ -10,22 +10,22 @@
 pgd_status slots_create(pgd_slots *out, const pgd_plan_limits *lim, devmem *mem, pgd_error *err);
 uint64_t slots_bytes(const pgd_plan_limits *lim);
 
-/* The arrays of a step: filled on the host, uploaded in one piece. Each array has room for
- * max_tokens items, since a step wants at most one row per token. */
+/* The step that runs, in device memory; steps follow one another there, so there is one of each. A
+ * step wants at most one logits row per token, hence at most so many results. */
 typedef struct step_buffers {
-    uint32_t max_tokens, page_tokens;
-    int32_t *host;   /* owned, [6][max_tokens] */
-    int32_t *device; /* same layout, device memory */
+    uint32_t page_tokens;
+    pgd_step_fill_args fill; /* arrays of max_seqs sequences, max_tokens tokens and rows */
+    pgd_sample_out *sample;  /* [max_seqs] */
+    pgd_score_out *score;    /* [max_tokens] */
+    void *plan;              /* where the plan is sent; NULL: the device reads it where it is */
 } step_buffers;
 
 pgd_status step_buffers_create(step_buffers *b, const pgd_plan_limits *lim, devmem *mem,
                                pgd_error *err);
-void step_buffers_fini(step_buffers *b);
-/* Spread the plan's sequences over rows. Slots must already have the plan's diffs applied: late ids
- * are read from them. Errors: the upload failed. */
-pgd_status step_buffers_fill(step_buffers *b, pgd_device *dev, const pgd_plan *plan,
-                             const pgd_slots *slots, pgd_step_view *out);
-/* Target of logits row r of the filled step: -1 samples. */
-int32_t step_row_target(const step_buffers *b, uint32_t r);
+/* What step_buffers_create takes. */
+uint64_t step_buffers_bytes(const pgd_plan_limits *lim, const pgd_device_info *dev);
+/* The view of a step of so many sequences, tokens and rows. */
+pgd_step_view step_view(const step_buffers *b, const pgd_slots *slots, uint32_t n_seq,
+                        uint32_t n_tok, uint32_t n_rows);
 
 #endif

@@ -1,5 +1,5 @@
 /* Plumbing of the CPU backend: memory is host memory, upload and download are copies, nothing is
- * asynchronous, so `fatal` never has anything to say.
+ * asynchronous, so `done` is always true and `fatal` never has anything to say.
  *
  * Owns the thread pool and the per-thread work space of the kernels. The work space has the size
  * that attention needs from the start and grows while weights are packed; the step path allocates
@@ -12,7 +12,7 @@
 
 #include "pagoda/mem.h"
 
-enum { DEVICE_ALIGN = 64, SCRATCH_ALIGN = 4096, SCRATCH_MIN = 384 * 1024 };
+enum { DEVICE_ALIGN = 64, SCRATCH_ALIGN = 4096, SCRATCH_MIN = 384 * 1024, LOGITS_ROWS = 64 };
 
 static void *cpu_alloc(pgd_device *d, uint64_t bytes) {
     (void)d;
@@ -28,6 +28,61 @@ static pgd_status cpu_copy(pgd_device *d, void *dst, const void *src, uint64_t b
     (void)d;
     if (bytes) memcpy(dst, src, (size_t)bytes);
     return PGD_OK;
+}
+
+static uint64_t cpu_mem_available(pgd_device *d) {
+    (void)d;
+    return pgd_mem_available();
+}
+
+/* bf16 so that the dot products run on both halves of a register; f16 has no such instruction. */
+static pgd_dtype cpu_act_type(pgd_device *d, pgd_dtype w_type) {
+    (void)d;
+    return w_type == PGD_BF16 ? PGD_BF16 : PGD_F32;
+}
+
+/* The per-thread work space grows while weights are packed. */
+static pgd_status cpu_work_space(pgd_device *d, const pgd_device_limits *l, uint64_t *bytes,
+                                 pgd_error *err) {
+    (void)d;
+    (void)l;
+    (void)err;
+    *bytes = 0;
+    return PGD_OK;
+}
+
+static pgd_status cpu_reserve(pgd_device *d, const pgd_device_limits *l, pgd_error *err) {
+    (void)d;
+    (void)l;
+    (void)err;
+    return PGD_OK;
+}
+
+static pgd_status cpu_begin(pgd_device *d, uint32_t i) {
+    pgd_cpu_device *const c = pgd_cpu_of(d);
+    c->begin_ns[i] = pgd_clock_now(&c->clock);
+    return PGD_OK;
+}
+
+static pgd_status cpu_mark(pgd_device *d, uint32_t i) {
+    pgd_cpu_device *const c = pgd_cpu_of(d);
+    c->mark_ns[i] = pgd_clock_now(&c->clock);
+    return PGD_OK;
+}
+
+static bool cpu_done(pgd_device *d, uint32_t i) {
+    (void)d;
+    (void)i;
+    return true;
+}
+
+static uint64_t cpu_step_ns(pgd_device *d, uint32_t i) {
+    const pgd_cpu_device *const c = pgd_cpu_of(d);
+    return c->mark_ns[i] - c->begin_ns[i];
+}
+
+static void cpu_sync(pgd_device *d) {
+    (void)d;
 }
 
 static bool cpu_supports_linear(pgd_device *d, pgd_dtype x_type, pgd_dtype w_type) {
@@ -99,6 +154,8 @@ static void fill_base(pgd_cpu_device *c) {
     b->info.page_tokens_default = 16;
     b->info.page_tokens_min = 16;
     b->info.page_tokens_max = 256;
+    b->info.logits_rows = LOGITS_ROWS;
+    b->info.host_memory = true;
     b->info.mem_total = pgd_mem_total();
     b->info.mem_available = pgd_mem_available();
 #define PGD_CPU_FILL(U, l) b->op[PGD_OP_##U] = pgd_cpu_##l;
@@ -108,10 +165,24 @@ static void fill_base(pgd_cpu_device *c) {
     b->free = cpu_free;
     b->upload = cpu_copy;
     b->download = cpu_copy;
+    b->mem_available = cpu_mem_available;
+    b->act_type = cpu_act_type;
+    b->work_space = cpu_work_space;
+    b->reserve = cpu_reserve;
     b->supports_linear = cpu_supports_linear;
     b->pack_linear = pgd_cpu_pack_linear;
     b->free_weight = cpu_free_weight;
+    b->fill_uniform = pgd_cpu_fill_uniform;
     b->kv_page_bytes = cpu_kv_page_bytes;
+    b->host_alloc = cpu_alloc;
+    b->host_free = cpu_free;
+    b->send = cpu_copy;
+    b->fetch = cpu_copy;
+    b->begin = cpu_begin;
+    b->mark = cpu_mark;
+    b->done = cpu_done;
+    b->step_ns = cpu_step_ns;
+    b->sync = cpu_sync;
     b->fatal = cpu_fatal;
     b->close = cpu_close;
 }
@@ -128,6 +199,7 @@ pgd_status pgd_device_open_cpu(const pgd_cpu_options *opt, pgd_device **out, pgd
     pgd_cpu_device *c = pgd_calloc(1, sizeof *c);
     if (!c) return pgd_fail(err, PGD_E_NOMEM, "cpu: no memory for the device");
     c->isa = isa;
+    c->clock = pgd_clock_monotonic();
     pgd_status st = pgd_pool_create(&c->pool, opt->n_threads);
     if (st != PGD_OK) {
         pgd_free(c);

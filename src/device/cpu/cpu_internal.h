@@ -12,6 +12,7 @@
 
 #include <stddef.h>
 
+#include "pagoda/clock.h"
 #include "pagoda/device.h"
 #include "pagoda/rng.h"
 
@@ -127,6 +128,8 @@ typedef struct pgd_cpu_device {
      * linear need ROW_BLOCK * k. */
     unsigned char *scratch; /* owned, [n_threads][scratch_bytes] */
     size_t scratch_bytes;
+    pgd_clock clock;
+    uint64_t begin_ns[PGD_MAX_STEPS_IN_FLIGHT], mark_ns[PGD_MAX_STEPS_IN_FLIGHT];
 } pgd_cpu_device;
 
 static inline pgd_cpu_device *pgd_cpu_of(pgd_device *d) {
@@ -172,6 +175,7 @@ pgd_status pgd_cpu_reserve(pgd_cpu_device *c, size_t bytes, pgd_error *err);
 pgd_status pgd_cpu_pack_linear(pgd_device *d, const pgd_tensor *parts, uint32_t n_parts,
                                uint32_t interleave, pgd_dtype dtype, uint64_t seed, pgd_weight *out,
                                pgd_error *err);
+pgd_status pgd_cpu_fill_uniform(pgd_device *d, void *dst, pgd_dtype type, uint64_t n);
 void pgd_cpu_fill_kernels(pgd_cpu_kernels *k, pgd_isa isa);
 
 /* Kernels by file: each fills its rows. */

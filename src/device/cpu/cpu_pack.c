@@ -163,3 +163,15 @@ pgd_status pgd_cpu_pack_linear(pgd_device *d, const pgd_tensor *parts, uint32_t 
     *out = w;
     return PGD_OK;
 }
+
+pgd_status pgd_cpu_fill_uniform(pgd_device *d, void *dst, pgd_dtype type, uint64_t n) {
+    const size_t bytes = pgd_dtype_bytes(type);
+    uint64_t state = 1;
+    (void)d;
+    for (uint64_t i = 0; i < n; i++) {
+        const float v =
+            (float)((int64_t)(pgd_rng_next(&state) >> 40) - (1 << 23)) / (float)(1 << 23);
+        pgd_convert((unsigned char *)dst + i * bytes, type, &v, PGD_F32, 1);
+    }
+    return PGD_OK;
+}

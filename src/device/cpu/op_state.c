@@ -1,5 +1,7 @@
-/* slots_apply and logits_post: the per-slot state that lives between steps, and what it does to the
- * logits before sampling. Plans were checked by their receiver; offsets are trusted here. */
+/* slots_apply, step_fill and logits_post: the per-slot state that lives between steps, the arrays
+ * of a step, and what the state does to the logits before sampling. Plans were checked by their
+ * receiver; offsets are trusted here. There are no graphs on the CPU, so the counts of a step are
+ * those of its plan. */
 #include "cpu_internal.h"
 
 #include <math.h>
@@ -43,6 +45,45 @@ pgd_status pgd_cpu_slots_apply(pgd_device *d, const void *args, const pgd_step_v
     for (uint32_t i = 0; i < p->n_table; i++)
         memcpy(a->slots->page_table + (size_t)t[i].slot * a->slots->max_pages + t[i].first,
                at(p, t[i].off_pages), t[i].n * sizeof(int32_t));
+    return PGD_OK;
+}
+
+/* Logits rows of sequence i: every row with a scored next token, and the last when it samples. */
+static uint32_t fill_rows(const pgd_step_fill_args *a, uint32_t i, const int32_t *ids,
+                          uint32_t n_rows) {
+    const pgd_plan_seq *const s = &a->seq[i];
+    const uint32_t last = s->n_new - 1;
+    for (uint32_t j = s->flags & PGD_PLAN_SCORE ? 0 : last; j <= last; j++) {
+        const bool samples = j == last && s->flags & PGD_PLAN_SAMPLE;
+        const int32_t next = j < last ? ids[s->q_start + j + 1] : s->score_next;
+        if (!samples && next < 0) continue;
+        a->row_tok[n_rows] = (int32_t)(s->q_start + j);
+        a->row_seq[n_rows] = (int32_t)i;
+        a->row_target[n_rows] = samples ? -1 : next;
+        n_rows++;
+    }
+    return n_rows;
+}
+
+pgd_status pgd_cpu_step_fill(pgd_device *d, const void *args, const pgd_step_view *step) {
+    const pgd_step_fill_args *const a = args;
+    const pgd_plan *const p = a->plan;
+    const int32_t *const ids = at(p, p->off_ids);
+    uint32_t n_rows = 0;
+    (void)d;
+    PGD_ASSERT(step->n_tok == p->n_tok && step->n_seq == p->n_seq);
+    memcpy(a->seq, at(p, p->off_seq), p->n_seq * sizeof *a->seq);
+    memcpy(a->ids, ids, p->n_tok * sizeof *ids);
+    for (uint32_t i = 0; i < p->n_seq; i++) {
+        const pgd_plan_seq *const s = &a->seq[i];
+        for (uint32_t j = 0; j < s->n_new; j++) {
+            a->pos[s->q_start + j] = (int32_t)(s->kv_start + j);
+            a->tok_seq[s->q_start + j] = (int32_t)i;
+        }
+        if (s->flags & PGD_PLAN_LATE_ID) a->ids[s->q_start] = step->slots->last_token[s->slot];
+        n_rows = fill_rows(a, i, ids, n_rows);
+    }
+    PGD_ASSERT(n_rows == step->n_rows);
     return PGD_OK;
 }
 

@@ -198,7 +198,7 @@ void rig_open(rig *r, const char *golden_name, const pgd_exec_options *opt) {
     const pgd_cpu_options cpu = {.n_threads = opt->n_threads, .isa = opt->isa};
     const pgd_model_spec *spec = pgd_model_get_spec(r->model);
     if (pgd_device_open_cpu(&cpu, &r->dev, &err) != PGD_OK ||
-        sizing_decide(opt, r->model, r->dev, LOADER_HOST_MEMORY, &r->z, &err) != PGD_OK)
+        sizing_decide(opt, r->model, r->dev, &r->z, &err) != PGD_OK)
         fail_msg("%s", err.msg);
     r->mem.dev = r->dev;
     const pgd_plan_limits *lim = &r->z.limits;
@@ -211,11 +211,9 @@ void rig_open(rig *r, const char *golden_name, const pgd_exec_options *opt) {
                            .page_bytes = r->z.page_bytes};
     if (devmem_array(&r->mem, "kv", r->z.page_bytes * spec->n_layers, lim->n_pages, &r->prog.kv.kv,
                      &err) != PGD_OK ||
-        loader_load(r->model, &r->mem, LOADER_HOST_MEMORY, NULL, &r->weights, &err) != PGD_OK ||
-        slots_create(&r->slots, lim, &r->mem, &err) != PGD_OK ||
-        step_buffers_create(&r->bufs, lim, &r->mem, &err) != PGD_OK ||
-        program_build(&r->prog, spec, &r->weights, &r->mem, lim->max_tokens, r->z.max_model_len,
-                      &err) != PGD_OK)
+        loader_load(r->model, &r->mem, NULL, &r->weights, &err) != PGD_OK ||
+        program_build(&r->prog, spec, &r->weights, &r->mem, lim, r->z.max_model_len, &err) !=
+            PGD_OK)
         fail_msg("%s", err.msg);
     r->plan = pgd_aligned_alloc(lim->max_plan_bytes, 64);
     r->sample = pgd_calloc(lim->max_seqs, sizeof *r->sample);
@@ -228,7 +226,6 @@ void rig_close(rig *r) {
     pgd_free(r->sample);
     pgd_free(r->score);
     program_fini(&r->prog);
-    step_buffers_fini(&r->bufs);
     loader_free(r->dev, &r->weights);
     devmem_free_all(&r->mem);
     r->dev->close(r->dev);
@@ -241,7 +238,9 @@ void rig_step(rig *r) {
     if (pgd_plan_check(r->plan, bytes, &r->z.limits, &err) != PGD_OK) fail_msg("%s", err.msg);
     const step_out out = {.sample = r->sample, .score = r->score};
     pgd_noalloc_begin();
-    const pgd_status s = program_run(&r->prog, r->plan, &r->bufs, &r->slots, &out);
+    program_step part;
+    pgd_status s = program_launch_body(&r->prog, r->plan, &part);
+    if (s == PGD_OK) s = program_launch_head(&r->prog, &part, &out);
     pgd_noalloc_end();
     assert_int_equal(s, PGD_OK);
 }

@@ -60,8 +60,6 @@ typedef struct rig {
     sizing z;
     exec_weights weights;
     program prog;
-    pgd_slots slots;
-    step_buffers bufs;
     void *plan;
     plan_writer pw;
     pgd_sample_out *sample;
