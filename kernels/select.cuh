@@ -1,0 +1,300 @@
+/* The work space of a sampling row and the selection of its largest tokens; part of sample.cu.
+ *
+ * A row is held by a cluster of blocks, each with a contiguous range of its tokens. Selection finds
+ * the edge of "the largest tokens until their number, or their mass, reaches a target" exactly and
+ * without sorting: a histogram over equal steps below the maximum, then, of the step that holds the
+ * edge, either all tokens compared with each other (few, as a rule), or a radix selection over the
+ * bits of their keys. Numbers and masses are integers, so the order of addition does not matter. */
+#ifndef PAGODA_KERNELS_SELECT_CUH
+#define PAGODA_KERNELS_SELECT_CUH
+
+#include "cluster.cuh"
+#include "launch.h"
+#include "sampling_math.cuh"
+
+constexpr uint32_t kThreads = 512;
+constexpr uint32_t kMaxCluster = 8;
+constexpr uint32_t kBins = 1024;    /* of the histogram; two a thread */
+constexpr uint32_t kKeyBits = 8;    /* a digit of the radix selection */
+constexpr uint32_t kMaxList = 256;  /* tokens compared with each other */
+constexpr float kNear = 8.0f;       /* most of the mass lies this close to the maximum */
+constexpr float kFineBins = 128.0f; /* a unit: kBins cover kNear */
+constexpr float kBinsPerUnit = 32.0f;
+static_assert(kBins == 2 * kThreads && kFineBins * kNear == kBins, "bins");
+
+/* What blocks of a cluster tell each other. */
+struct Box {
+    uint64_t best; /* the largest of packed */
+    uint64_t mass[2];
+    double sum;
+    uint32_t count[2];
+};
+
+/* Where the target was reached. */
+struct Answer {
+    uint64_t left, here; /* still wanted of the bin or key, and how much it has */
+    uint32_t digit, least, n_equal, tie, found;
+};
+
+struct TopEntry {
+    float x;
+    uint32_t id;
+};
+
+struct Shared {
+    uint32_t low[kBins],
+        high[kBins]; /* sums of the low 15 bits and of the rest; zero between uses */
+    uint32_t list[kMaxList], list_mass[kMaxList];
+    uint64_t scratch[32];
+    double scratch_sum[32];
+    Box box[2][kMaxCluster];
+    Answer answer;
+    TopEntry top[PGD_MAX_TOP_LOGPROBS];
+    uint32_t n_list, n_top, limit, pad;
+    union {
+        pgd_sample_out sample;
+        pgd_score_out score;
+        uint32_t words[sizeof(pgd_sample_out) / 4];
+    } out;
+};
+static_assert(sizeof(Shared) % 16 == 0, "the copy of the logits follows");
+
+/* The tokens [first, first + n) of a row, those of this block. */
+struct Tokens {
+    const float *x;
+    float *copy; /* the same in shared memory; after scale_tokens: (x - max) / temperature */
+    uint32_t first, n;
+    float max, temperature;
+};
+
+enum Kind { kLogit, kScaled };
+
+__device__ __forceinline__ float minus_infinity() {
+    return __int_as_float(0xff800000);
+}
+
+__device__ __forceinline__ float scaled_logit(const Tokens &t, float x) {
+    return __fdiv_rn(__fsub_rn(x, t.max), t.temperature);
+}
+
+/* Token j as selection sees it. Logits of -0 count as +0: ties go by id there. */
+template <bool kStaged, Kind kKind>
+__device__ __forceinline__ float value_at(const Tokens &t, uint32_t j) {
+    if (kKind == kScaled) return kStaged ? t.copy[j] : scaled_logit(t, t.x[j]);
+    return __fadd_rn(kStaged ? t.copy[j] : t.x[j], 0.0f);
+}
+
+/* Order-preserving integer of a float that is not NaN (-0 below +0), and back. */
+__device__ __forceinline__ uint32_t key_of(float v) {
+    const uint32_t u = __float_as_uint(v);
+    return u ^ (u >> 31 ? 0xffffffffu : 0x80000000u);
+}
+__device__ __forceinline__ float value_of_key(uint32_t key) {
+    return __uint_as_float(key & 0x80000000u ? key ^ 0x80000000u : ~key);
+}
+
+/* Orders by value, then by lower id; 0 is below every token. */
+__device__ __forceinline__ uint64_t packed(float v, uint32_t id) {
+    return (uint64_t)key_of(__fadd_rn(v, 0.0f)) << 32 | (uint32_t)~id;
+}
+
+/* Give every block mine, which is the same in all its threads; returns the boxes by rank. turn
+ * counts the calls: boxes alternate, since a block may be one barrier ahead of a reader. */
+__device__ __forceinline__ const Box *exchange(Shared &s, const Box &mine, uint32_t *turn) {
+    Box *const box = s.box[*turn & 1];
+    (*turn)++;
+    if (threadIdx.x < cluster_size()) cluster_peer(box, threadIdx.x)[cluster_rank()] = mine;
+    cluster_sync();
+    return box;
+}
+
+/* Add weight to a bin. Whole warps call it; in: this lane has a token. A warp whose tokens share a
+ * bin adds up first: equal logits would queue at one address. */
+__device__ __forceinline__ void add_to_bin(Shared &s, bool in, uint32_t digit, uint32_t weight) {
+    const uint32_t lanes = __ballot_sync(kAllLanes, in);
+    if (!lanes) return;
+    const uint32_t leader = (uint32_t)__ffs(lanes) - 1;
+    const uint32_t common = __shfl_sync(kAllLanes, digit, leader);
+    uint32_t low = in ? weight & 0x7fff : 0, high = in ? weight >> 15 : 0;
+    if (__all_sync(kAllLanes, !in || digit == common)) {
+        low = warp_reduce(low, Add());
+        high = warp_reduce(high, Add());
+        in = threadIdx.x % 32 == leader;
+    }
+    if (!in) return;
+    if (low) atomicAdd(&s.low[digit], low);
+    if (high) atomicAdd(&s.high[digit], high);
+}
+
+/* Find the bin in which the running sum over bins, from 0 up, reaches want, 1 <= want <= sum of
+ * all. Leaves the bins zero. */
+__device__ Answer settle(Shared &s, uint64_t want) {
+    cluster_sync();
+    if (cluster_rank() == 0) {
+        const uint32_t at = 2 * threadIdx.x;
+        uint64_t a = 0, b = 0, all;
+        for (uint32_t r = 0; r < cluster_size(); r++) {
+            const uint2 low = *reinterpret_cast<const uint2 *>(cluster_peer(s.low, r) + at);
+            const uint2 high = *reinterpret_cast<const uint2 *>(cluster_peer(s.high, r) + at);
+            a += low.x + ((uint64_t)high.x << 15);
+            b += low.y + ((uint64_t)high.y << 15);
+        }
+        const uint64_t before = block_prefix(a + b, &all, s.scratch);
+        if (before < want && want <= before + a + b) {
+            const bool second = want > before + a;
+            Answer answer = {};
+            answer.digit = at + second;
+            answer.left = want - before - (second ? a : 0);
+            answer.here = second ? b : a;
+            for (uint32_t r = 0; r < cluster_size(); r++)
+                *cluster_peer(&s.answer, r) = answer;
+        }
+    }
+    cluster_sync();
+    const Answer answer = s.answer;
+    s.low[threadIdx.x] = s.low[threadIdx.x + kThreads] = 0;
+    s.high[threadIdx.x] = s.high[threadIdx.x + kThreads] = 0;
+    __syncthreads();
+    return answer;
+}
+
+/* The edge: tokens with key above least are chosen, and the first n_equal of those at it; tie:
+ * there are more of these. */
+struct Edge {
+    uint32_t least, n_equal;
+    bool tie;
+};
+
+__device__ __forceinline__ uint32_t times_to_reach(uint64_t left, uint64_t each) {
+    return (uint32_t)((left + each - 1) / each);
+}
+
+/* Block 0, which has the tokens of the edge's bin in its list, looks for the one where `left` is
+ * reached; the others learn the answer. found 0: the list was too short. */
+template <bool kByMass> __device__ Answer compare_all(Shared &s, uint64_t left) {
+    cluster_sync();
+    if (cluster_rank() == 0) {
+        const uint32_t n = s.n_list;
+        if (n <= kMaxList) {
+            const uint32_t own = threadIdx.x < n ? s.list[threadIdx.x] : 0;
+            const uint32_t each = kByMass ? mass_of(value_of_key(own)) : 1;
+            if (threadIdx.x < n) s.list_mass[threadIdx.x] = each;
+            __syncthreads();
+            uint64_t above = 0;
+            uint32_t equal = 0;
+            for (uint32_t i = 0; i < n; i++) {
+                const uint32_t key = s.list[i];
+                if (key > own) above += s.list_mass[i];
+                equal += key == own;
+            }
+            if (threadIdx.x < n && above < left && left <= above + (uint64_t)equal * each) {
+                Answer answer = {};
+                answer.found = 1;
+                answer.least = own;
+                answer.n_equal = times_to_reach(left - above, each);
+                answer.tie = answer.n_equal < equal;
+                for (uint32_t r = 0; r < cluster_size(); r++)
+                    *cluster_peer(&s.answer, r) = answer;
+            }
+        } else if (threadIdx.x < cluster_size()) {
+            cluster_peer(&s.answer, threadIdx.x)->found = 0;
+        }
+        __syncthreads();
+        if (threadIdx.x == 0) s.n_list = 0;
+    }
+    cluster_sync();
+    return s.answer;
+}
+
+/* Distance below the maximum in bins, whole numbers from 0 to kBins - 1. */
+template <Kind kKind>
+__device__ __forceinline__ uint32_t bin_of(const Tokens &t, float v, float per_unit) {
+    const float depth = kKind == kScaled ? -v : __fsub_rn(t.max, v);
+    return (uint32_t)fminf(__fmul_rn(depth, per_unit), (float)(kBins - 1));
+}
+
+/* The largest tokens, of those at or above floor and above -inf, until their number (kByMass: their
+ * mass) reaches want, which is at least 1 and at most what all of these have. */
+template <bool kStaged, Kind kKind, bool kByMass>
+__device__ Edge select_top(const Tokens &t, Shared &s, float floor, float per_unit, uint64_t want) {
+    const float lowest = minus_infinity();
+    for (uint32_t j0 = 0; j0 < t.n; j0 += kThreads) {
+        const uint32_t j = j0 + threadIdx.x;
+        const float v = j < t.n ? value_at<kStaged, kKind>(t, j) : lowest;
+        const bool in = v >= floor && v > lowest;
+        add_to_bin(s, in, in ? bin_of<kKind>(t, v, per_unit) : 0, kByMass ? mass_of(v) : 1);
+    }
+    Answer at = settle(s, want);
+    const uint32_t bin = at.digit;
+
+    /* the tokens of that bin to block 0 */
+    Shared *const home = cluster_peer(&s, 0);
+    for (uint32_t j0 = 0; j0 < t.n; j0 += kThreads) {
+        const uint32_t j = j0 + threadIdx.x, lane = threadIdx.x % 32;
+        const float v = j < t.n ? value_at<kStaged, kKind>(t, j) : lowest;
+        const bool in = v >= floor && v > lowest && bin_of<kKind>(t, v, per_unit) == bin;
+        const uint32_t lanes = __ballot_sync(kAllLanes, in);
+        if (!lanes) continue;
+        uint32_t place = 0;
+        if (lane == 0) place = atomicAdd(&home->n_list, (uint32_t)__popc(lanes));
+        place = __shfl_sync(kAllLanes, place, 0) + __popc(lanes & ((1u << lane) - 1));
+        if (in && place < kMaxList) home->list[place] = key_of(v);
+    }
+    const Answer close = compare_all<kByMass>(s, at.left);
+    if (close.found) return {close.least, close.n_equal, close.tie != 0};
+
+    /* Too many: digit by digit of their keys. Inverted keys, so that bins count downwards. */
+    uint32_t prefix = 0;
+    for (uint32_t shift = 32 - kKeyBits;; shift -= kKeyBits) {
+        for (uint32_t j0 = 0; j0 < t.n; j0 += kThreads) {
+            const uint32_t j = j0 + threadIdx.x;
+            const float v = j < t.n ? value_at<kStaged, kKind>(t, j) : lowest;
+            const uint32_t inverted = ~key_of(v);
+            const bool in = v >= floor && v > lowest && bin_of<kKind>(t, v, per_unit) == bin &&
+                            (shift == 32 - kKeyBits || inverted >> (shift + kKeyBits) == prefix);
+            add_to_bin(s, in, inverted >> shift & ((1u << kKeyBits) - 1), kByMass ? mass_of(v) : 1);
+        }
+        at = settle(s, at.left);
+        prefix = prefix << kKeyBits | at.digit;
+        if (shift == 0) break;
+    }
+    const uint32_t least = ~prefix;
+    const uint64_t each = kByMass ? mass_of(value_of_key(least)) : 1;
+    const uint32_t n_equal = times_to_reach(at.left, each);
+    return {least, n_equal, n_equal * each < at.here};
+}
+
+/* Of the block's tokens at the edge, those with j below the returned number are chosen. */
+template <bool kStaged, Kind kKind>
+__device__ uint32_t limit_of_equals(const Tokens &t, Shared &s, const Edge &edge, uint32_t *turn) {
+    if (!edge.tie) return 0xffffffffu;
+    uint32_t equal = 0;
+    for (uint32_t j0 = 0; j0 < t.n; j0 += kThreads) {
+        const uint32_t j = j0 + threadIdx.x;
+        equal +=
+            __syncthreads_count(j < t.n && key_of(value_at<kStaged, kKind>(t, j)) == edge.least);
+    }
+    Box mine = {};
+    mine.count[0] = equal;
+    const Box *const box = exchange(s, mine, turn);
+    uint32_t before = 0;
+    for (uint32_t r = 0; r < cluster_rank(); r++)
+        before += box[r].count[0];
+    if (before >= edge.n_equal) return 0;
+    const uint32_t wanted = edge.n_equal - before;
+    if (wanted >= equal) return 0xffffffffu;
+    uint32_t seen = 0;
+    for (uint32_t j0 = 0; j0 < t.n; j0 += kThreads) { /* the same for all threads */
+        const uint32_t j = j0 + threadIdx.x;
+        const bool in = j < t.n && key_of(value_at<kStaged, kKind>(t, j)) == edge.least;
+        uint64_t here;
+        const uint64_t at = block_prefix<uint64_t>(in, &here, s.scratch);
+        if (in && seen + at + 1 == wanted) s.limit = j + 1;
+        seen += (uint32_t)here;
+        if (seen >= wanted) break;
+    }
+    __syncthreads();
+    return s.limit;
+}
+
+#endif
