@@ -27,6 +27,8 @@ typedef enum pgd_route {
     PGD_ROUTE_COUNT_TOKENS, /* POST /v1/messages/count_tokens */
     PGD_ROUTE_RESPONSES,    /* POST /v1/responses */
     PGD_ROUTE_INPUT_TOKENS, /* POST /v1/responses/input_tokens */
+    PGD_ROUTE_RESPONSE,     /* GET, DELETE /v1/responses/{id}; arg = decoded id */
+    PGD_ROUTE_INPUT_ITEMS,  /* GET /v1/responses/{id}/input_items; arg = decoded id */
     PGD_ROUTE_MODELS,       /* GET /v1/models */
     PGD_ROUTE_MODEL,        /* GET /v1/models/{id}; arg = decoded id */
     PGD_ROUTE_TOKENIZE,
@@ -54,6 +56,7 @@ typedef struct pgd_api_options {
     uint32_t max_queued;          /* calls inside the API and engine; more get 503 */
     uint64_t keep_alive_ns;       /* SSE comment when nothing was sent for so long; 0: never */
     uint64_t default_deadline_ns; /* 0: none */
+    size_t response_store_bytes;  /* kept responses of /v1/responses; 0: none are kept */
     bool trace_requests;          /* one log line a request (never its content) */
     const char *system_fingerprint;
 } pgd_api_options;
@@ -111,7 +114,9 @@ void pgd_api_loop_drain(pgd_api_loop *l, void (*changed)(pgd_call *call, void *c
 
 typedef struct pgd_api_request {
     pgd_route route;
-    pgd_sv arg;        /* PGD_ROUTE_MODEL: the id */
+    pgd_sv arg;        /* of routes with an {id} in their path: the id */
+    pgd_sv query;      /* of the URL, behind the ? */
+    bool remove;       /* the method is DELETE */
     pgd_buf *body;     /* contents move into the call; *body is left empty */
     pgd_sv request_id; /* "" : the API makes one */
     pgd_sv tenant;     /* cache and fairness group of the caller; "" without keys */

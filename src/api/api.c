@@ -12,6 +12,7 @@
 #include "pagoda/hash.h"
 #include "pagoda/log.h"
 #include "pagoda/mem.h"
+#include "response_store.h"
 
 static const double prep_bounds[] = {0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05,
                                      0.1,    0.2,   0.5,   1,     2,    5};
@@ -66,6 +67,14 @@ pgd_status pgd_api_create(const pgd_api_options *opt, pgd_api **out, pgd_error *
         pgd_free(a);
         return pgd_fail(err, PGD_E_NOMEM, "cannot start %u API workers", n);
     }
+    const api_store_limits keep = {.max_entries = 4096,
+                                   .max_bytes = opt->response_store_bytes,
+                                   .ttl_ns = 3600ull * 1000000000u};
+    if (opt->response_store_bytes && api_store_create(&keep, &a->store) != PGD_OK) {
+        pgd_workers_destroy(&a->workers);
+        pgd_free(a);
+        return pgd_fail(err, PGD_E_NOMEM, "out of memory for the table of responses");
+    }
     *out = a;
     return PGD_OK;
 }
@@ -74,6 +83,7 @@ void pgd_api_destroy(pgd_api **api) {
     if (!api || !*api) return;
     pgd_workers_destroy(&(*api)->workers);
     memset((*api)->boot_key, 0, sizeof(*api)->boot_key);
+    api_store_destroy(&(*api)->store);
     pgd_free(*api);
     *api = NULL;
 }

@@ -202,7 +202,7 @@ pgd_call *pgd_api_begin(pgd_api_loop *l, const pgd_api_request *rq) {
     if (timeout) c->deadline_ns = c->begin_ns + timeout;
     pgd_buf_putsv(&c->tenant, rq->tenant);
     if (!needs_worker(c->route)) {
-        api_route_small(c, rq->arg);
+        api_route_small(c, rq);
         return c;
     }
     c->wire = api_wire_of(c->route);

@@ -48,6 +48,7 @@ struct pgd_api {
     api_formats formats;  /* of the model's output; written with model_data */
     uint8_t boot_key[32]; /* of cache namespaces; never leaves the process */
     api_metrics m;
+    struct api_store *store; /* of responses; NULL: none are kept */
 };
 
 struct pgd_api_loop {
@@ -297,7 +298,7 @@ void api_call_collect(pgd_call *c);
 /* route.c */
 const char *api_route_name(pgd_route r);
 /* answers of the small routes; writes c->out and headers. */
-void api_route_small(pgd_call *c, pgd_sv arg);
+void api_route_small(pgd_call *c, const pgd_api_request *rq);
 void api_answer_json(pgd_call *c, int http);
 /* models.c, admin.c */
 void api_models_write(const pgd_api_model *m, pgd_buf *out);

@@ -11,6 +11,8 @@
 void api_response_destroy(api_response **r) {
     if (!r || !*r) return;
     pgd_buf_fini(&(*r)->echo);
+    pgd_buf_fini(&(*r)->input);
+    api_kept_release(&(*r)->previous);
     pgd_free(*r);
     *r = NULL;
 }

@@ -12,6 +12,7 @@
 #include "pagoda/jsonw.h"
 #include "pagoda/map.h"
 #include "pagoda/str.h"
+#include "response_store.h"
 
 struct pgd_call;
 
@@ -32,7 +33,10 @@ typedef struct api_response {
     bool encrypted;
     api_alias *alias; /* in the call's arena */
     size_t n_alias, cap_alias;
-    uint64_t seq; /* of the next event */
+    uint64_t seq;       /* of the next event */
+    bool store;         /* it is to be kept, */
+    pgd_buf input;      /* and this is its input then */
+    api_kept *previous; /* counted; the response that it goes on from, or NULL */
 } api_response;
 
 void api_response_destroy(api_response **r);
@@ -47,6 +51,9 @@ typedef struct api_reader {
     /* the assistant's turn that is being put together; JSON, comma separated */
     pgd_buf parts, reasoning, tool_calls;
     bool in_turn;
+    pgd_json_doc **docs; /* of kept responses; ids in `calls` are theirs */
+    size_t n_docs;
+    api_kept *previous; /* counted */
 } api_reader;
 
 /* responses_in.c: readers for all its files. */
@@ -58,6 +65,12 @@ void api_key_str(pgd_jsonw *w, const char *key, pgd_sv s);
 pgd_status api_put_items(api_reader *r, const pgd_json *items, const char *path);
 /* Close the assistant's turn, if one is open. */
 pgd_status api_end_turn(api_reader *r);
+/* response_keep.c: input items as they are kept. */
+void api_keep_input(const pgd_json *input, pgd_buf *b);
+/* Loop: the response has ended with this object; keep it if it is to be kept. */
+void api_keep_response(struct pgd_call *c, pgd_sv object);
+/* Answer GET and DELETE of a response and GET of its input items. */
+void api_answer_kept(struct pgd_call *c, pgd_sv id, pgd_sv query, bool remove);
 /* response_tools.c: members `tools` and `tool_choice`. */
 pgd_status api_put_response_tools(api_reader *r, const pgd_json *body);
 

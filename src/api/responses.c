@@ -25,17 +25,20 @@ static void close_event(pgd_call *c) {
     api_call_event_done(c);
 }
 
-/* An event that carries the whole object; the caller closes it. */
-static void put_object(pgd_call *c, const char *type, const char *status) {
+/* An event that carries the whole object; the caller closes it. An object that is the last is kept.
+ */
+static void put_object(pgd_call *c, const char *type, const char *status, bool last) {
     open_event(c, type);
     pgd_buf_puts(&c->out, ",\"response\":");
+    const size_t from = c->out.n;
     api_put_response(c, status, &c->out);
+    if (last && !c->out.failed) api_keep_response(c, (pgd_sv){c->out.p + from, c->out.n - from});
     pgd_buf_puts(&c->out, "}\n\n");
 }
 
 static void begin(pgd_call *c) {
-    put_object(c, "response.created", "in_progress");
-    put_object(c, "response.in_progress", "in_progress");
+    put_object(c, "response.created", "in_progress", false);
+    put_object(c, "response.in_progress", "in_progress", false);
     api_call_event_done(c);
 }
 
@@ -183,11 +186,12 @@ static const char *final_status(const pgd_call *c) {
 
 static void end(pgd_call *c) {
     const char *const status = final_status(c);
-    put_object(c, status[0] == 'i' ? "response.incomplete" : "response.completed", status);
+    put_object(c, status[0] == 'i' ? "response.incomplete" : "response.completed", status, true);
 }
 
 static void answer(pgd_call *c) {
     api_put_response(c, final_status(c), &c->out);
+    if (!c->out.failed) api_keep_response(c, pgd_buf_sv(&c->out));
 }
 
 /* Fields go by other names in the body that chat has judged. */
@@ -208,10 +212,10 @@ static void error(pgd_call *c) {
         return;
     }
     if (!c->g.began) { /* a comment was all that went out */
-        put_object(c, "response.created", "in_progress");
-        put_object(c, "response.in_progress", "in_progress");
+        put_object(c, "response.created", "in_progress", false);
+        put_object(c, "response.in_progress", "in_progress", false);
     }
-    put_object(c, "response.failed", "failed");
+    put_object(c, "response.failed", "failed", true);
 }
 
 const api_wire api_wire_responses = {.id_prefix = "resp_",

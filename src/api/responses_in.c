@@ -10,6 +10,8 @@
 #include "pagoda/mem.h"
 #include "response.h"
 
+enum { MAX_CHAIN = 4096 }; /* responses that go on from each other */
+
 const pgd_json *api_member(const pgd_json *obj, const char *key) {
     const pgd_json *const v = pgd_json_get(obj, key);
     return pgd_json_is_null(v) ? NULL : v;
@@ -87,7 +89,8 @@ static pgd_status make_echo(api_reader *r, const pgd_json *body) {
     pgd_buf_puts(b, "},\"text\":{");
     if (verbosity) echo(b, "verbosity", verbosity, "null");
     echo_last(b, "format", api_member(text, "format"), "{\"type\":\"text\"}");
-    pgd_buf_puts(b, "},\"service_tier\":\"default\",\"store\":false,");
+    pgd_buf_puts(b, "},\"service_tier\":\"default\",");
+    pgd_buf_putf(b, "\"store\":%s,", r->c->response->store ? "true" : "false");
     return b->failed ? api_fail_nomem(r->e) : PGD_OK;
 }
 
@@ -100,10 +103,6 @@ static pgd_status check_served(api_reader *r, const pgd_json *body) {
         if (api_member(body, never[i])) return api_fail_unsupported(r->e, never[i]);
     if (pgd_json_as_bool(api_member(body, "background"), &on) && on)
         return api_fail_unsupported(r->e, "background");
-    if (api_member(body, "previous_response_id"))
-        return api_fail(r->e, PGD_E_INVALID, "previous_response_not_found", "previous_response_id",
-                        "previous_response_id is not supported by this server; send the full "
-                        "input.");
     const pgd_json *const objects[] = {api_member(body, "reasoning"), api_member(body, "text")};
     static const char *const names[] = {"reasoning", "text"};
     for (size_t i = 0; i < 2; i++)
@@ -213,6 +212,79 @@ static void put_same(api_reader *r, const pgd_json *body) {
 
 /* ---- input ---- */
 
+/* ---- what went before ---- */
+
+/* The response that this one goes on from, by its id. */
+static pgd_status find_previous(api_reader *r, const pgd_json *id, api_kept **out) {
+    pgd_call *const c = r->c;
+    pgd_sv s;
+    char quoted[API_QUOTE_BYTES];
+    if (!id) return PGD_OK;
+    if (!pgd_json_as_str(id, &s))
+        return api_fail_type(r->e, "previous_response_id", "a string", id);
+    if (!c->api->store)
+        return api_fail(r->e, PGD_E_INVALID, "previous_response_not_found", "previous_response_id",
+                        "previous_response_id is not supported: this server keeps no responses. "
+                        "Send the full input.");
+    *out = api_store_get(c->api->store, s, pgd_buf_sv(&c->tenant), pgd_clock_now(&c->api->clock));
+    if (!*out)
+        return api_fail(r->e, PGD_E_NOT_FOUND, "previous_response_not_found",
+                        "previous_response_id", "Previous response with id '%s' not found.",
+                        api_quote(quoted, s));
+    if ((*out)->chain_bytes > pgd_json_limits_request.max_bytes || (*out)->depth > MAX_CHAIN)
+        return api_fail(r->e, PGD_E_INVALID, "context_length_exceeded", "previous_response_id",
+                        "The conversation that the response ends is too long to go on.");
+    return PGD_OK;
+}
+
+/* Items of a kept text; the tree stays until the translation is over. */
+static pgd_status put_kept(api_reader *r, const pgd_buf *text, bool object) {
+    pgd_buf list = {0};
+    pgd_error err = {0};
+    if (!object) {
+        pgd_buf_putc(&list, '[');
+        pgd_buf_putsv(&list, pgd_buf_sv(text));
+        pgd_buf_putc(&list, ']');
+    }
+    const pgd_buf *const from = object ? text : &list;
+    pgd_status st = list.failed ? PGD_E_NOMEM
+                                : pgd_json_parse(pgd_buf_sv(from), &pgd_json_limits_file,
+                                                 &r->docs[r->n_docs], &err);
+    pgd_buf_fini(&list);
+    if (st != PGD_OK)
+        return st == PGD_E_NOMEM ? api_fail_nomem(r->e) : api_fail_from(r->e, &err, NULL, NULL);
+    const pgd_json *const root = pgd_json_root(r->docs[r->n_docs++]);
+    return api_put_items(r, object ? pgd_json_get(root, "output") : root, "previous_response_id");
+}
+
+/* All turns up to the kept response, from the first one on. */
+static pgd_status put_previous(api_reader *r, const api_kept *last) {
+    const uint32_t n = last->depth;
+    const api_kept **const chain = pgd_arena_array(r->c->arena, n, sizeof *chain);
+    r->docs = pgd_arena_array(r->c->arena, 2u * n, sizeof *r->docs);
+    if (!chain || !r->docs) return api_fail_nomem(r->e);
+    uint32_t i = n;
+    for (const api_kept *k = last; k; k = k->previous)
+        chain[--i] = k;
+    for (; i < n; i++) {
+        PGD_TRY(put_kept(r, &chain[i]->input, false));
+        PGD_TRY(put_kept(r, &chain[i]->object, true));
+    }
+    return PGD_OK;
+}
+
+/* Whether to keep the response, and from which it goes on. */
+static pgd_status settle_keeping(api_reader *r, const pgd_json *body) {
+    const pgd_json *const store = api_member(body, "store");
+    bool keep = true;
+    if (store && !pgd_json_as_bool(store, &keep))
+        return api_fail_type(r->e, "store", "a boolean", store);
+    api_response *const resp = r->c->response;
+    resp->store = keep && r->c->api->store;
+    if (resp->store) api_keep_input(api_member(body, "input"), &resp->input);
+    return resp->input.failed ? api_fail_nomem(r->e) : PGD_OK;
+}
+
 static void put_message(api_reader *r, const char *role, pgd_sv text) {
     pgd_jsonw_obj(&r->w);
     api_key_str(&r->w, "role", pgd_sv_c(role));
@@ -238,6 +310,7 @@ static pgd_status put_input(api_reader *r, const pgd_json *body) {
             return api_fail_type(r->e, "instructions", "a string", before);
         put_message(r, "system", text);
     }
+    if (r->previous) PGD_TRY(put_previous(r, r->previous));
     if (pgd_json_as_str(input, &text))
         put_message(r, "user", text);
     else
@@ -273,8 +346,10 @@ pgd_status api_responses_to_chat(pgd_call *c, const pgd_json *body, pgd_buf *out
     pgd_status st = PGD_OK;
     if (c->route == PGD_ROUTE_RESPONSES) {
         c->response = pgd_calloc(1, sizeof *c->response);
-        st = c->response ? make_echo(&r, body) : api_fail_nomem(&c->err);
+        st = c->response ? settle_keeping(&r, body) : api_fail_nomem(&c->err);
+        if (st == PGD_OK) st = make_echo(&r, body);
     }
+    if (st == PGD_OK) st = find_previous(&r, api_member(body, "previous_response_id"), &r.previous);
     if (st == PGD_OK && pgd_strmap_create(&r.calls, 16) != PGD_OK) st = api_fail_nomem(&c->err);
     pgd_jsonw_init(&r.w, out);
     if (st == PGD_OK) st = put_body(&r, body);
@@ -282,5 +357,11 @@ pgd_status api_responses_to_chat(pgd_call *c, const pgd_json *body, pgd_buf *out
     pgd_buf_fini(&r.parts);
     pgd_buf_fini(&r.reasoning);
     pgd_buf_fini(&r.tool_calls);
+    for (size_t i = 0; i < r.n_docs; i++)
+        pgd_json_free(&r.docs[i]);
+    if (c->response && st == PGD_OK)
+        c->response->previous = r.previous;
+    else
+        api_kept_release(&r.previous);
     return st;
 }

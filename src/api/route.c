@@ -4,6 +4,7 @@
  * is true and fast whatever the load. Thread: the loop's. */
 #include "call.h"
 #include "pagoda/jsonw.h"
+#include "response.h"
 
 const char *api_route_name(pgd_route r) {
     static const char *const names[PGD_ROUTE_N] = {
@@ -76,13 +77,17 @@ static void answer_startup(pgd_call *c) {
     api_call_fail(c, &e);
 }
 
-void api_route_small(pgd_call *c, pgd_sv arg) {
+void api_route_small(pgd_call *c, const pgd_api_request *rq) {
     char text[256];
     const char *why;
     switch (c->route) {
     case PGD_ROUTE_MODELS:
     case PGD_ROUTE_MODEL:
-        answer_models(c, arg);
+        answer_models(c, rq->arg);
+        return;
+    case PGD_ROUTE_RESPONSE:
+    case PGD_ROUTE_INPUT_ITEMS:
+        api_answer_kept(c, rq->arg, rq->query, rq->remove);
         return;
     case PGD_ROUTE_HEALTH:
         why = api_not_ready(c->api, text);

@@ -120,6 +120,9 @@ static const pgd_config_row server_rows[] = {
               "Largest request body; more is answered 413."),
     ROW_COUNT("max-connections", max_connections, "4096", 1, 1u << 20,
               "Most open connections; more are answered 503."),
+    ROW_BYTES("response-store-bytes", response_store_bytes, "256M", 0, 1ull << 40,
+              "Memory for responses of /v1/responses that are kept, for an hour at most, to go on "
+              "from or to be read again. 0: none are kept."),
     ROW_SECONDS("request-timeout", request_timeout, "0",
                 "Deadline of a request from its arrival; a header x-request-timeout-ms may "
                 "shorten it. 0: none."),

@@ -119,6 +119,7 @@ static pgd_status start_front(pgd_server *s, pgd_error *err) {
         .max_queued = (uint32_t)c->max_queued_requests,
         .keep_alive_ns = ns_of(c->sse_keep_alive),
         .default_deadline_ns = ns_of(c->request_timeout),
+        .response_store_bytes = (size_t)c->response_store_bytes,
         .trace_requests = c->access_log,
         .system_fingerprint = "fp_pagoda_" PGD_VERSION,
     };

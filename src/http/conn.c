@@ -43,6 +43,7 @@ static void on_closed(uv_handle_t *h) {
     pgd_buf_fini(&c->in);
     pgd_buf_fini(&c->body);
     pgd_buf_fini(&c->arg);
+    pgd_buf_fini(&c->query);
     pgd_buf_fini(&c->out);
     pgd_buf_fini(&c->flight);
     pgd_free(c);
@@ -211,6 +212,8 @@ static void begin_call(pgd_conn *c) {
     const pgd_api_request rq = {
         .route = c->row->route,
         .arg = pgd_buf_sv(&c->arg),
+        .query = pgd_buf_sv(&c->query),
+        .remove = pgd_sv_eq(pgd_sv_c(c->method), PGD_SV("DELETE")),
         .body = &c->body,
         .request_id = pgd_sv_c(c->request_id),
         .tenant = c->key != NULL ? pgd_sv_c(c->key->tenant) : (pgd_sv){"", 0},
@@ -256,6 +259,7 @@ static void reset_request(pgd_conn *c, const pgd_http_head *h) {
     c->request_id[0] = c->origin[0] = c->method[0] = '\0';
     pgd_buf_clear(&c->body);
     pgd_buf_clear(&c->arg);
+    pgd_buf_clear(&c->query);
     copy_printable(h->method, c->method, sizeof(c->method));
     copy_printable(pgd_http_field_get(h, "x-request-id"), c->request_id, sizeof(c->request_id));
     const pgd_sv origin = pgd_http_field_get(h, "origin");
@@ -295,8 +299,12 @@ static bool admit(pgd_conn *c, const pgd_http_head *h) {
         return false;
     }
     pgd_buf_putsv(&c->arg, arg);
+    const size_t query = pgd_sv_find(h->target, PGD_SV("?"), 0);
+    if (query < h->target.n)
+        pgd_buf_put(&c->query, h->target.p + query + 1, h->target.n - query - 1);
     const unsigned method = c->is_head || pgd_sv_eq(h->method, PGD_SV("GET")) ? PGD_GET
                             : pgd_sv_eq(h->method, PGD_SV("POST"))            ? PGD_POST
+                            : pgd_sv_eq(h->method, PGD_SV("DELETE"))          ? PGD_DELETE
                                                                               : 0;
     if (options) {
         if (has_body) c->keep_alive = false;

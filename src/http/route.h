@@ -7,7 +7,11 @@
 #include "pagoda/api.h"
 #include "pagoda/str.h"
 
-enum { PGD_GET = 1, PGD_POST = 2 }; /* HEAD goes wherever GET goes, OPTIONS everywhere */
+enum {
+    PGD_GET = 1,
+    PGD_POST = 2,
+    PGD_DELETE = 4
+}; /* HEAD goes wherever GET goes, OPTIONS everywhere */
 
 enum {
     PGD_ROUTE_OPEN = 1,      /* answered without a key */
@@ -20,6 +24,7 @@ typedef struct pgd_route_row {
     const char *path; /* exact; a trailing "/" takes the rest as the argument */
     pgd_route route;
     unsigned methods, flags;
+    const char *suffix; /* what has to follow the argument; NULL: nothing */
 } pgd_route_row;
 
 /* Find the row for a request target (query ignored, repeated and trailing slashes forgiven).

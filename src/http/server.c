@@ -173,6 +173,8 @@ static void register_metrics(pgd_http *h) {
         [PGD_ROUTE_COUNT_TOKENS] = "/v1/messages/count_tokens",
         [PGD_ROUTE_RESPONSES] = "/v1/responses",
         [PGD_ROUTE_INPUT_TOKENS] = "/v1/responses/input_tokens",
+        [PGD_ROUTE_RESPONSE] = "/v1/responses/{id}",
+        [PGD_ROUTE_INPUT_ITEMS] = "/v1/responses/{id}/input_items",
         [PGD_ROUTE_MODELS] = "/v1/models",
         [PGD_ROUTE_MODEL] = "/v1/models/{id}",
         [PGD_ROUTE_TOKENIZE] = "/tokenize",

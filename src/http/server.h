@@ -74,7 +74,7 @@ struct pgd_conn {
     pgd_buf body;
     char request_id[129], origin[256], method[8];
     const pgd_api_key *key;
-    pgd_buf arg;
+    pgd_buf arg, query;
     uint64_t timeout_ns;
     bool keep_alive, http10, is_head;
     /* its response */

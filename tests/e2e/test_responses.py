@@ -197,6 +197,29 @@ class Responses(ServerTest):
             n["input_tokens"],
         )
 
+    def test_a_conversation_goes_on_from_a_kept_response(self):
+        first = self.create(QUESTION, tools=[WEATHER], instructions="Be brief.")
+        call = first.output[-1]
+        output = {"type": "function_call_output", "call_id": call.call_id, "output": RESULT}
+        by_id = self.create([output], tools=[WEATHER], previous_response_id=first.id)
+        by_hand = self.create(
+            [{"role": "user", "content": QUESTION}, *[i.model_dump() for i in first.output],
+             output], tools=[WEATHER])
+        self.assertEqual(by_id.output_text, by_hand.output_text)
+        self.assertEqual(by_id.previous_response_id, first.id)
+        self.assertEqual(self.responses.retrieve(by_id.id).output_text, by_id.output_text)
+        items = self.responses.input_items.list(by_id.id).data
+        self.assertEqual([i.type for i in items], ["function_call_output"])
+        self.responses.delete(by_id.id)
+        with self.assertRaises(openai.NotFoundError):
+            self.responses.retrieve(by_id.id)
+        with self.assertRaises(openai.NotFoundError) as e:
+            self.create("x", previous_response_id=by_id.id)
+        self.assertEqual(e.exception.code, "previous_response_not_found")
+        unkept = self.create(max_output_tokens=1, store=False)
+        with self.assertRaises(openai.NotFoundError):
+            self.responses.retrieve(unkept.id)
+
     def test_errors(self):
         with self.assertRaises(openai.NotFoundError):
             self.create(model="other")
@@ -267,6 +290,27 @@ class Responses(ServerTest):
         self.assertEqual(final["text"], {"verbosity": "medium", "format": {"type": "text"}})
         self.assertEqual(final["tools"], tools)
         self.assertIsInstance(final["usage"]["total_tokens"], int)
+
+
+class Tenants(ServerTest):
+    FLAGS = ("--served-model-name", "tiny", "--api-key", "one", "two")
+
+    def test_nobody_sees_what_others_asked(self):
+        one, two = (
+            OpenAI(base_url=self.server.url + "/v1", api_key=key, max_retries=0).responses
+            for key in ("one", "two")
+        )
+        r = one.create(model="tiny", input=HELLO, max_output_tokens=2)
+        self.assertEqual(one.retrieve(r.id).id, r.id)
+        for attempt in (
+            lambda: two.retrieve(r.id),
+            lambda: two.delete(r.id),
+            lambda: two.input_items.list(r.id),
+            lambda: two.create(model="tiny", input=HELLO, previous_response_id=r.id),
+        ):
+            with self.assertRaises(openai.NotFoundError):
+                attempt()
+        self.assertEqual(one.retrieve(r.id).id, r.id)
 
 
 class Reasoning(ServerTest):

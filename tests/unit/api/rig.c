@@ -70,6 +70,7 @@ void rig_open(rig *r, const rig_options *o) {
                                 .max_queued = o->max_queued,
                                 .keep_alive_ns = o->keep_alive_ns,
                                 .default_deadline_ns = o->deadline_ns,
+                                .response_store_bytes = o->no_store ? 0 : 1 << 20,
                                 .trace_requests = o->trace};
     assert_int_equal(pgd_api_create(&ao, &r->api, NULL), PGD_OK);
     assert_int_equal(pgd_api_loop_create(r->api, count_wake, r, &r->loop), PGD_OK);

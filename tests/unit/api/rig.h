@@ -37,6 +37,7 @@ typedef struct rig_options {
     uint64_t keep_alive_ns, deadline_ns, fail_at_step;
     const pgd_generation_config *generation;
     bool enable_priority, no_chat, not_attached, trace;
+    bool no_store; /* of responses; else 1 MiB */
     bool threaded; /* the engine runs its own thread, on real time */
 } rig_options;
 

@@ -342,7 +342,7 @@ static void streams_have_the_golden_shape(void **state) {
 /* ---- bodies ---- */
 
 static pgd_status translate(const char *json, pgd_buf *out, api_error *e) {
-    pgd_call c = {.route = PGD_ROUTE_RESPONSES};
+    pgd_call c = {.route = PGD_ROUTE_RESPONSES, .api = script_api()};
     pgd_json_doc *doc = test_json(json, strlen(json));
     assert_int_equal(pgd_arena_create(&c.arena, 0), PGD_OK);
     pgd_buf_clear(out);

@@ -45,6 +45,31 @@ static void a_model_id_may_hold_slashes_and_escapes(void **state) {
     pgd_buf_fini(&scratch);
 }
 
+static void a_suffix_tells_apart_what_a_prefix_shares(void **state) {
+    (void)state;
+    pgd_buf scratch = {0};
+    pgd_sv arg;
+    static const struct {
+        const char *path;
+        pgd_route route;
+        const char *arg;
+    } cases[] = {{"/v1/responses", PGD_ROUTE_RESPONSES, ""},
+                 {"/v1/responses/", PGD_ROUTE_RESPONSES, ""},
+                 {"/v1/responses/input_tokens", PGD_ROUTE_INPUT_TOKENS, ""},
+                 {"/v1/responses/resp_1?x=1", PGD_ROUTE_RESPONSE, "resp_1"},
+                 {"/v1/responses/resp%5F1/input_items?limit=2", PGD_ROUTE_INPUT_ITEMS, "resp_1"},
+                 {"/v1/responses/input_items", PGD_ROUTE_RESPONSE, "input_items"}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const pgd_route_row *row = find(cases[i].path, &scratch, &arg);
+        assert_non_null(row);
+        assert_int_equal(row->route, cases[i].route);
+        assert_true(pgd_sv_eq(arg, pgd_sv_c(cases[i].arg)));
+    }
+    assert_string_equal(pgd_route_allow(find("/v1/responses/x", &scratch, &arg)),
+                        "GET, HEAD, DELETE, OPTIONS");
+    pgd_buf_fini(&scratch);
+}
+
 /* A head with one header. */
 static pgd_http_head head_with(const char *name, const char *value) {
     pgd_http_head h;
@@ -113,6 +138,7 @@ static void a_key_file_names_its_bad_lines(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_forgive_slashes_and_queries),
+        cmocka_unit_test(a_suffix_tells_apart_what_a_prefix_shares),
         cmocka_unit_test(a_model_id_may_hold_slashes_and_escapes),
         cmocka_unit_test(keys_are_found_in_both_headers_and_nowhere_else),
         cmocka_unit_test(a_key_file_names_its_bad_lines),
