@@ -88,7 +88,7 @@ export async function streamChat(body, signal, onChunk) {
     if (data === "[DONE]") return;
     const chunk = JSON.parse(data);
     if (chunk.error)
-      throw new ApiError(response.status, chunk.error, response.headers.get("x-request-id"));
+      throw new ApiError(0, chunk.error, response.headers.get("x-request-id"));
     onChunk(chunk);
   }
   throw new Error("The connection ended before the answer did.");

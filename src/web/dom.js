@@ -12,7 +12,7 @@ export function el(what, attributes, ...children) {
     if (key.startsWith("on")) e.addEventListener(key.slice(2), value);
     else e.setAttribute(key, value === true ? "" : String(value));
   }
-  e.append(...children.flat().filter((c) => c !== null && c !== undefined && c !== false));
+  e.append(...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false));
   return e;
 }
 
@@ -30,6 +30,7 @@ export function formatRate(n) {
 
 export function formatSeconds(s) {
   if (!Number.isFinite(s)) return "–";
+  if (s === 0) return "0 s";
   if (s < 0.0095) return `${(s * 1000).toFixed(1)} ms`;
   if (s < 1) return `${Math.round(s * 1000)} ms`;
   if (s < 60) return `${s.toFixed(s < 10 ? 2 : 1)} s`;

@@ -65,7 +65,8 @@ function resultForm(calls) {
 function drawAnswer(m, isLast) {
   const view = answerView(fieldShower);
   view.update(m, false);
-  const actions = el("div.actions", {}, button("Copy", (b) => copyText(m.content, b)));
+  const actions = el("div.actions", {},
+                     m.content ? button("Copy", (b) => copyText(m.content, b)) : "");
   if (isLast) actions.append(button(m.error ? "Try again" : "Regenerate", regenerate));
   const turn = el("article.turn.assistant", { "aria-label": "Answer" }, el("h2", {}, "Model"),
                   view.root, actions);
@@ -176,12 +177,12 @@ function collector(m) {
     if (delta.tool_calls) addCalls(m, delta.tool_calls);
     if (choice?.logprobs?.content) addTokens(m, choice.logprobs.content, decoder);
     if (choice?.finish_reason) m.finish = choice.finish_reason;
-    if (delta.content || reasoning || delta.tool_calls) {
-      first ||= now;
+    if (choice) {
+      first ||= now; /* the first chunk has the role alone, and comes with the first token */
       s.ttft = (first - start) / 1000;
-      s.generated = ++chunks;
       s.seconds = (now - start) / 1000;
     }
+    if (delta.content || reasoning || delta.tool_calls) s.generated = ++chunks;
     if (chunk.usage) addUsage(s, chunk.usage);
     const decoding = first ? (s.seconds - s.ttft) : 0;
     if (decoding > 0 && s.generated > 1) s.rate = (s.generated - 1) / decoding;
@@ -316,7 +317,9 @@ function fitDraft() {
 
 function openSettings(open) {
   document.body.classList.toggle("settings-open", open);
-  byId("toggle-settings").setAttribute("aria-expanded", String(open));
+  const toggle = byId("toggle-settings");
+  toggle.setAttribute("aria-expanded", String(open));
+  toggle.textContent = open && NARROW.matches ? "Back to chat" : "Settings";
 }
 
 /* --- models and health ---------------------------------------------------------------------- */

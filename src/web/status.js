@@ -76,14 +76,25 @@ function showCounts(f) {
 
 /* --- KV blocks ------------------------------------------------------------------------------ */
 
-/* Cells for each state: shares rounded, but a state that has blocks has a cell. */
+/* What each of the cells holds, the states one after the other: a state's index, or for the cells in
+   which states meet a list of [index, end of its share]. */
 export function cellsOf(blocks, cells) {
   const total = blocks.reduce((a, b) => a + b, 0);
-  if (total === 0) return blocks.map(() => 0);
-  const out = blocks.map((n) => (n ? Math.max(1, Math.round((n / total) * cells)) : 0));
-  const largest = out.indexOf(Math.max(...out));
-  out[largest] += cells - out.reduce((a, b) => a + b, 0);
-  return out;
+  const ends = blocks.map((_, i) => (blocks.slice(0, i + 1).reduce((a, b) => a + b) / total) * cells);
+  return Array.from({ length: cells }, (_, c) => {
+    const parts = ends.flatMap((end, i) =>
+      (blocks[i] && end > c && (i ? ends[i - 1] : 0) < c + 1 ? [[i, Math.min(1, end - c)]] : []));
+    return parts.length === 1 ? parts[0][0] : parts;
+  });
+}
+
+function paintCell(cell, holds) {
+  const pure = typeof holds === "number";
+  const name = pure ? STATES[holds] : "";
+  if (cell.className !== name) cell.className = name;
+  const stops = pure ? [] : holds.map(([s, end], i) =>
+    `var(--${STATES[s]}) ${i ? holds[i - 1][1] * 100 : 0}% ${end * 100}%`);
+  cell.style.background = stops.length ? `linear-gradient(90deg, ${stops.join(", ")})` : "";
 }
 
 function showBlocks(f) {
@@ -100,12 +111,7 @@ function showBlocks(f) {
   const map = byId("map");
   while (map.children.length > cells) map.lastChild.remove();
   while (map.children.length < cells) map.append(el("span"));
-  const counts = cellsOf(blocks, cells);
-  let i = 0;
-  counts.forEach((n, s) => {
-    for (let k = 0; k < n; k++, i++)
-      if (map.children[i].className !== STATES[s]) map.children[i].className = STATES[s];
-  });
+  cellsOf(blocks, cells).forEach((holds, i) => paintCell(map.children[i], holds));
   map.setAttribute("aria-label", "KV blocks: " +
     STATES.map((name, s) => `${formatCount(blocks[s])} ${name}`).join(", "));
 }
@@ -205,8 +211,14 @@ async function readHealth() {
   }
 }
 
+/* Once; with keys it needs one, even where /metrics does not. */
 async function readVersion() {
-  version = (await (await getResponse("version")).json()).version;
+  try {
+    version = (await (await getResponse("version")).json()).version;
+  } catch (e) {
+    if (e.status !== 401) throw e;
+    version = "needs a key";
+  }
 }
 
 function drawReading() {
@@ -225,9 +237,9 @@ async function read() {
     history.push({ at: performance.now(), families });
     if (history.length > HISTORY + 1) history.shift();
     showHealth(state, text);
-    drawReading();
     if (!version) await readVersion();
     byId("key-form").hidden = true;
+    drawReading();
   } catch (e) {
     if (e.status === 401) byId("key-form").hidden = false;
     else showHealth("bad", e instanceof ApiError ? e.message : "The server cannot be reached.");
