@@ -57,6 +57,17 @@ typedef struct pgd_k_gather {
 } pgd_k_gather;
 int pgd_k_run_gather(const pgd_k_gather *a, pgd_stream s);
 
+/* --- fill.cu --- */
+
+/* n values uniform in [-1, 1): value i is made of draw i of pgd_rng_next from state 1. dst of type
+ * f32, bf16 or f16. */
+typedef struct pgd_k_fill {
+    void *dst;
+    pgd_dtype type;
+    uint64_t n;
+} pgd_k_fill;
+int pgd_k_run_fill(const pgd_k_fill *a, pgd_stream s);
+
 /* --- qkv_post.cu: op qkv_post; the layout of pages is page.cuh's --- */
 
 typedef struct pgd_k_qkv_post {
