@@ -294,7 +294,8 @@ static bool admit(pgd_conn *c, const pgd_http_head *h) {
     if (page == NULL && c->row != NULL && c->row->route == PGD_ROUTE_PAGE) c->row = NULL;
     const bool options = pgd_sv_eq(h->method, PGD_SV("OPTIONS"));
     if (c->row == NULL) {
-        refuse(c, 404, "unknown_url", "Unknown path. GET / lists what is served here.", NULL,
+        refuse(c, 404, "unknown_url",
+               "Unknown path. GET / with `accept: application/json` lists what is here.", NULL,
                has_body);
         return false;
     }
