@@ -56,6 +56,11 @@ __device__ __forceinline__ uint4 load_shared_16(uint32_t address) {
     return v;
 }
 
+/* A barrier of kThreads threads of the CTA; barrier 0 is __syncthreads. */
+template <int kBarrier, int kThreads> __device__ __forceinline__ void named_barrier() {
+    asm volatile("barrier.sync.aligned %0, %1;" ::"n"(kBarrier), "n"(kThreads) : "memory");
+}
+
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
 
 /* --- mbarrier --- */
@@ -63,7 +68,8 @@ __device__ __forceinline__ uint4 load_shared_16(uint32_t address) {
 __device__ __forceinline__ void mbarrier_init(uint32_t bar, uint32_t arrivals) {
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(bar), "r"(arrivals) : "memory");
 }
-/* After the inits, before anyone else (async proxy, other CTAs of the cluster) uses the barriers. */
+/* After the inits, before anyone else (async proxy, other CTAs of the cluster) uses the barriers.
+ */
 __device__ __forceinline__ void fence_mbarrier_init() {
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 }
@@ -105,7 +111,8 @@ __device__ __forceinline__ void bulk_load(uint32_t dst, const void *src, uint32_
                  "l"(src), "r"(bytes), "r"(bar)
                  : "memory");
 }
-/* The box at (x, y) of a 2-D tensor map; what lies outside the tensor arrives as zeros and counts. */
+/* The box at (x, y) of a 2-D tensor map; what lies outside the tensor arrives as zeros and counts.
+ */
 __device__ __forceinline__ void tensor_load(uint32_t dst, const void *map, int32_t x, int32_t y,
                                             uint32_t bar) {
     asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes "
