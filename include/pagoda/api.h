@@ -20,25 +20,29 @@
 
 typedef enum pgd_route {
     PGD_ROUTE_NONE = 0,
-    PGD_ROUTE_ROOT,         /* GET / : what is here */
-    PGD_ROUTE_CHAT,         /* POST /v1/chat/completions */
-    PGD_ROUTE_COMPLETIONS,  /* POST /v1/completions */
-    PGD_ROUTE_MESSAGES,     /* POST /v1/messages */
-    PGD_ROUTE_COUNT_TOKENS, /* POST /v1/messages/count_tokens */
-    PGD_ROUTE_RESPONSES,    /* POST /v1/responses */
-    PGD_ROUTE_INPUT_TOKENS, /* POST /v1/responses/input_tokens */
-    PGD_ROUTE_RESPONSE,     /* GET, DELETE /v1/responses/{id}; arg = decoded id */
-    PGD_ROUTE_INPUT_ITEMS,  /* GET /v1/responses/{id}/input_items; arg = decoded id */
-    PGD_ROUTE_MODELS,       /* GET /v1/models */
-    PGD_ROUTE_MODEL,        /* GET /v1/models/{id}; arg = decoded id */
+    PGD_ROUTE_ROOT,            /* GET / : what is here */
+    PGD_ROUTE_CHAT,            /* POST /v1/chat/completions */
+    PGD_ROUTE_COMPLETIONS,     /* POST /v1/completions */
+    PGD_ROUTE_MESSAGES,        /* POST /v1/messages */
+    PGD_ROUTE_COUNT_TOKENS,    /* POST /v1/messages/count_tokens */
+    PGD_ROUTE_RESPONSES,       /* POST /v1/responses */
+    PGD_ROUTE_INPUT_TOKENS,    /* POST /v1/responses/input_tokens */
+    PGD_ROUTE_RESPONSE,        /* GET, DELETE /v1/responses/{id}; arg = decoded id */
+    PGD_ROUTE_RESPONSE_CANCEL, /* POST /v1/responses/{id}/cancel; arg = decoded id */
+    PGD_ROUTE_INPUT_ITEMS,     /* GET /v1/responses/{id}/input_items; arg = decoded id */
+    PGD_ROUTE_MODELS,          /* GET /v1/models */
+    PGD_ROUTE_MODEL,           /* GET /v1/models/{id}; arg = decoded id */
     PGD_ROUTE_TOKENIZE,
     PGD_ROUTE_DETOKENIZE,
-    PGD_ROUTE_HEALTH,  /* = ready; also /ping, /ready, /readyz */
-    PGD_ROUTE_LIVE,    /* /livez, /live */
-    PGD_ROUTE_STARTUP, /* /startupz */
-    PGD_ROUTE_METRICS, /* /metrics */
-    PGD_ROUTE_VERSION, /* /version */
-    PGD_ROUTE_PAGE,    /* a fixed page; the transport answers it alone */
+    PGD_ROUTE_APPLY_TEMPLATE, /* POST /apply-template */
+    PGD_ROUTE_CANCEL,         /* POST /v1/requests/{id}/cancel; arg = decoded id */
+    PGD_ROUTE_SERVER_INFO,    /* GET /server_info */
+    PGD_ROUTE_HEALTH,         /* = ready; also /ping, /ready, /readyz */
+    PGD_ROUTE_LIVE,           /* /livez, /live */
+    PGD_ROUTE_STARTUP,        /* /startupz */
+    PGD_ROUTE_METRICS,        /* /metrics */
+    PGD_ROUTE_VERSION,        /* /version */
+    PGD_ROUTE_PAGE,           /* a fixed page; the transport answers it alone */
     PGD_ROUTE_N
 } pgd_route;
 
@@ -152,6 +156,10 @@ void pgd_call_abort(pgd_call *c);
 /* The transport lets go (after DONE or abort); memory goes when the engine and workers have let
  * go too. *c = NULL. */
 void pgd_call_release(pgd_call **c);
+
+/* End the calls that are under way with this request id or answer id: the client gets an error.
+ * tenant: only those of this one; NULL: of any. Returns how many. Any thread. */
+uint32_t pgd_api_cancel(pgd_api *api, pgd_sv id, const pgd_sv *tenant);
 
 /* An error body {"error": {...}} in OpenAI's shape appended to out, for the transport's own
  * refusals (413, 431, 404, 405, 401, 400). code may be NULL (null). */

@@ -67,11 +67,13 @@ pgd_status pgd_api_create(const pgd_api_options *opt, pgd_api **out, pgd_error *
         pgd_free(a);
         return pgd_fail(err, PGD_E_NOMEM, "cannot start %u API workers", n);
     }
+    (void)pthread_mutex_init(&a->live_lock, NULL);
     const api_store_limits keep = {.max_entries = 4096,
                                    .max_bytes = opt->response_store_bytes,
                                    .ttl_ns = 3600ull * 1000000000u};
     if (opt->response_store_bytes && api_store_create(&keep, &a->store) != PGD_OK) {
         pgd_workers_destroy(&a->workers);
+        pthread_mutex_destroy(&a->live_lock);
         pgd_free(a);
         return pgd_fail(err, PGD_E_NOMEM, "out of memory for the table of responses");
     }
@@ -84,6 +86,7 @@ void pgd_api_destroy(pgd_api **api) {
     pgd_workers_destroy(&(*api)->workers);
     memset((*api)->boot_key, 0, sizeof(*api)->boot_key);
     api_store_destroy(&(*api)->store);
+    pthread_mutex_destroy(&(*api)->live_lock);
     pgd_free(*api);
     *api = NULL;
 }
@@ -240,6 +243,7 @@ void pgd_api_loop_drain(pgd_api_loop *l, void (*changed)(pgd_call *call, void *c
         k = next;
     }
     drain_engine(l);
+    api_live_drain(l);
     while (l->changed) {
         pgd_call *const c = l->changed;
         l->changed = c->changed_next;

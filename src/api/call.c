@@ -25,7 +25,8 @@ static bool is_generation(pgd_route r) {
 
 static bool needs_worker(pgd_route r) {
     return is_generation(r) || r == PGD_ROUTE_TOKENIZE || r == PGD_ROUTE_DETOKENIZE ||
-           r == PGD_ROUTE_COUNT_TOKENS || r == PGD_ROUTE_INPUT_TOKENS;
+           r == PGD_ROUTE_APPLY_TEMPLATE || r == PGD_ROUTE_COUNT_TOKENS ||
+           r == PGD_ROUTE_INPUT_TOKENS;
 }
 
 const api_wire *api_wire_of(pgd_route r) {
@@ -107,6 +108,7 @@ static void trace(const pgd_call *c) {
 void api_call_end(pgd_call *c) {
     if (c->phase == API_ENDED) return;
     c->phase = API_ENDED;
+    api_live_remove(c);
     c->backlog = false;
     trace(c);
     uncount(c);
@@ -214,6 +216,7 @@ pgd_call *pgd_api_begin(pgd_api_loop *l, const pgd_api_request *rq) {
     c->model = atomic_load_explicit(&a->model, memory_order_acquire);
     memcpy(c->id, c->wire->id_prefix, strlen(c->wire->id_prefix));
     api_random_id(c->id + strlen(c->wire->id_prefix), 24);
+    api_live_add(c);
     c->counted = true;
     (void)atomic_fetch_add_explicit(&a->active, 1, memory_order_acq_rel);
     c->job = (pgd_job){.run = run_job, .done = job_done};
@@ -299,6 +302,8 @@ void api_call_prepared(pgd_call *c) {
     if (c->err.status != PGD_OK) {
         if (pgd_status_http(c->err.status) < 500) pgd_metric_add(c->api->m.prompt_rejects, 1);
         api_call_fail(c, &c->err);
+    } else if (api_live_check(c)) {
+        /* it has ended */
     } else if (!is_generation(c->route)) {
         api_answer_json(c, 200);
     } else {

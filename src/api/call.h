@@ -10,6 +10,8 @@
 #ifndef PAGODA_API_CALL_H
 #define PAGODA_API_CALL_H
 
+#include <pthread.h>
+
 #include "errors.h"
 #include "items.h"
 #include "pagoda/api.h"
@@ -48,6 +50,8 @@ struct pgd_api {
     api_formats formats;  /* of the model's output; written with model_data */
     uint8_t boot_key[32]; /* of cache namespaces; never leaves the process */
     api_metrics m;
+    pthread_mutex_t live_lock; /* guards what live.c says */
+    pgd_call *live;
     struct api_store *store; /* of responses; NULL: none are kept */
 };
 
@@ -56,8 +60,9 @@ struct pgd_api_loop {
     void (*wake)(void *ctx);
     void *ctx;
     pgd_sink sink;
-    pgd_stack prepared; /* pgd_call.prepared_link; pushed by workers */
-    pgd_call *changed;  /* doubly linked through changed_prev/next; loop thread */
+    _Atomic uint32_t cancels; /* some call of this loop was asked to end */
+    pgd_stack prepared;       /* pgd_call.prepared_link; pushed by workers */
+    pgd_call *changed;        /* doubly linked through changed_prev/next; loop thread */
     /* Jobs that workers have not fully let go of; lowered (release) as the last touch of one. */
     _Atomic uint32_t with_workers;
 };
@@ -154,6 +159,8 @@ struct pgd_call {
     _Atomic uint32_t give_up; /* api_give_up; also read by the worker, to stop early */
     pgd_job job;
     pgd_link prepared_link;
+    pgd_call *live_prev, *live_next; /* live.c; under its lock, like the next two */
+    bool is_live, cancel_asked;
     pgd_call *changed_prev, *changed_next;
     uint64_t begin_ns, deadline_ns, prep_ns, last_out_ns, first_token_ns;
     uint64_t created; /* unix seconds */
@@ -216,6 +223,8 @@ void api_prep_run(pgd_call *c);
 pgd_status api_prep_prompts(pgd_call *c, const api_fields *f);
 /* Render and tokenize messages (add_generation_prompt and so on from f). */
 pgd_status api_encode_chat(pgd_call *c, const api_fields *f, pgd_ids *out);
+/* Render alone; fini *out. */
+pgd_status api_render_chat(pgd_call *c, const api_fields *f, pgd_rendered *out);
 pgd_status api_encode_text(pgd_call *c, pgd_sv text, bool add_special, const char *param,
                            pgd_ids *out);
 /* messages_in.c: what a chat client would have sent instead of an Anthropic body; also of
@@ -226,6 +235,8 @@ pgd_status api_responses_to_chat(pgd_call *c, const pgd_json *body, pgd_buf *out
 /* tokenize.c: on a worker; the answer is written to c->out. */
 pgd_status api_run_tokenize(pgd_call *c, const pgd_json *body);
 pgd_status api_run_detokenize(pgd_call *c, const pgd_json *body);
+/* The prompt of a chat body as text. */
+pgd_status api_run_apply_template(pgd_call *c, const pgd_json *body);
 /* The number of prompt tokens of a chat body, as the route's protocol says it. */
 pgd_status api_run_count(pgd_call *c, const pgd_json *chat);
 /* The served name that `name` means (param "model"), or model_not_found. */
@@ -295,6 +306,16 @@ void api_call_changed(pgd_call *c);
 /* Free when nobody holds it. */
 void api_call_collect(pgd_call *c);
 
+/* live.c: the list of calls under way. */
+void api_live_add(pgd_call *c);
+void api_live_remove(pgd_call *c);
+/* api_take_request_id of a call that is in the list. */
+bool api_live_rename(pgd_call *c, pgd_sv wanted);
+/* Loop: end this call if somebody asked for that; end all of the loop's. */
+bool api_live_check(pgd_call *c);
+void api_live_drain(pgd_api_loop *l);
+void api_answer_cancel(pgd_call *c, pgd_sv id);
+
 /* route.c */
 const char *api_route_name(pgd_route r);
 /* answers of the small routes; writes c->out and headers. */
@@ -304,6 +325,7 @@ void api_answer_json(pgd_call *c, int http);
 void api_models_write(const pgd_api_model *m, pgd_buf *out);
 pgd_status api_model_write(const pgd_api_model *m, pgd_sv id, pgd_buf *out, api_error *e);
 void api_root_write(const pgd_api *a, pgd_buf *out);
+void api_server_info_write(const pgd_api *a, pgd_buf *out);
 void api_version_write(pgd_buf *out);
 void api_metrics_write(const pgd_api *a, pgd_buf *out);
 /* NULL when the probe passes, else why not. */

@@ -233,7 +233,7 @@ static pgd_status settle_flags(pgd_call *c, const api_fields *f, api_error *e) {
     c->model_name = (pgd_sv){name, f->model.n};
     api_stream_options so;
     PGD_TRY(api_read_stream_options(f->stream_options, &so, e));
-    if (c->id_is_ours) (void)api_take_request_id(c, f->request_id);
+    if (c->id_is_ours) (void)api_live_rename(c, f->request_id);
     g->stream = on(&f->stream, false);
     g->include_usage = g->stream && so.include_usage;
     g->continuous_usage = g->include_usage && so.continuous_usage;
@@ -364,6 +364,7 @@ static pgd_status run(pgd_call *c, pgd_json_doc **doc) {
     }
     const pgd_json *const root = pgd_json_root(*doc);
     if (c->route == PGD_ROUTE_TOKENIZE) return api_run_tokenize(c, root);
+    if (c->route == PGD_ROUTE_APPLY_TEMPLATE) return api_run_apply_template(c, root);
     if (c->route == PGD_ROUTE_DETOKENIZE) return api_run_detokenize(c, root);
     return c->wire->translate ? prep_translated(c, root) : prep_generation(c, root);
 }

@@ -55,7 +55,7 @@ static void drop_double_bos(const pgd_tokenizer *tok, pgd_ids *ids) {
     ids->n--;
 }
 
-pgd_status api_encode_chat(pgd_call *c, const api_fields *f, pgd_ids *out) {
+pgd_status api_render_chat(pgd_call *c, const api_fields *f, pgd_rendered *out) {
     api_error *const e = &c->err;
     PGD_TRY(api_check_messages(f->messages, e));
     if (f->tools) PGD_TRY(api_check_tools(f->tools, e));
@@ -63,26 +63,29 @@ pgd_status api_encode_chat(pgd_call *c, const api_fields *f, pgd_ids *out) {
         return api_fail(e, PGD_E_UNSUPPORTED, "unsupported_value", "messages",
                         "This model has no chat template. Use /v1/completions, or start the "
                         "server with a template.");
-    pgd_rendered r = {0};
     pgd_json_doc *nested = NULL;
     const pgd_json *tools = NULL;
     if (api_wants_tools(f)) PGD_TRY(api_nest_tools(f->tools, &nested, &tools, e));
-    pgd_status st = render(c, f, tools, &r);
-    if (st == PGD_OK) {
-        c->g.parsing.open = api_prompt_open(&c->api->formats, &r);
-        const bool special = f->add_special.given && f->add_special.v;
-        pgd_error err = {0};
-        st =
-            pgd_tokenizer_encode(c->model->tokenizer, pgd_buf_sv(&r.text),
-                                 PGD_ENCODE_CONTROL_SPANS | (special ? PGD_ENCODE_ADD_SPECIAL : 0u),
-                                 r.control, r.n_control, out, &err);
-        if (st != PGD_OK)
-            st = api_fail_from(e, &err, "invalid_value", "messages");
-        else if (special)
-            drop_double_bos(c->model->tokenizer, out);
-    }
-    pgd_rendered_fini(&r);
+    const pgd_status st = render(c, f, tools, out);
     pgd_json_free(&nested);
+    return st;
+}
+
+pgd_status api_encode_chat(pgd_call *c, const api_fields *f, pgd_ids *out) {
+    pgd_rendered r = {0};
+    PGD_TRY(api_render_chat(c, f, &r));
+    c->g.parsing.open = api_prompt_open(&c->api->formats, &r);
+    const bool special = f->add_special.given && f->add_special.v;
+    pgd_error err = {0};
+    pgd_status st =
+        pgd_tokenizer_encode(c->model->tokenizer, pgd_buf_sv(&r.text),
+                             PGD_ENCODE_CONTROL_SPANS | (special ? PGD_ENCODE_ADD_SPECIAL : 0u),
+                             r.control, r.n_control, out, &err);
+    if (st != PGD_OK)
+        st = api_fail_from(&c->err, &err, "invalid_value", "messages");
+    else if (special)
+        drop_double_bos(c->model->tokenizer, out);
+    pgd_rendered_fini(&r);
     return st;
 }
 

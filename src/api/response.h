@@ -71,6 +71,8 @@ void api_keep_input(const pgd_json *input, pgd_buf *b);
 void api_keep_response(struct pgd_call *c, pgd_sv object);
 /* Answer GET and DELETE of a response and GET of its input items. */
 void api_answer_kept(struct pgd_call *c, pgd_sv id, pgd_sv query, bool remove);
+/* Answer POST …/cancel: a response that is under way ends, one that has ended stays as it is. */
+void api_answer_response_cancel(struct pgd_call *c, pgd_sv id);
 /* response_tools.c: members `tools` and `tool_choice`. */
 pgd_status api_put_response_tools(api_reader *r, const pgd_json *body);
 

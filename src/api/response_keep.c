@@ -202,3 +202,24 @@ void api_answer_kept(pgd_call *c, pgd_sv id, pgd_sv query, bool remove) {
     api_kept_release(&k);
     api_answer_json(c, 200);
 }
+
+void api_answer_response_cancel(pgd_call *c, pgd_sv id) {
+    const pgd_sv tenant = pgd_buf_sv(&c->tenant);
+    api_kept *k = api_store_get(c->api->store, id, tenant, pgd_clock_now(&c->api->clock));
+    if (k) {
+        pgd_buf_putsv(&c->out, pgd_buf_sv(&k->object));
+        api_kept_release(&k);
+    } else if (pgd_sv_starts(id, PGD_SV("resp_")) && pgd_api_cancel(c->api, id, &tenant)) {
+        /* the other loop may still be at work on it: its object comes with a GET */
+        pgd_buf_puts(&c->out, "{\"id\":\"");
+        pgd_json_escape(&c->out, id);
+        pgd_buf_putf(&c->out,
+                     "\",\"object\":\"response\",\"created_at\":%llu,\"status\":\"cancelled\","
+                     "\"error\":null,\"incomplete_details\":null,\"output\":[],\"usage\":null}",
+                     (unsigned long long)c->created);
+    } else {
+        fail_unknown(c, id);
+        return;
+    }
+    api_answer_json(c, 200);
+}

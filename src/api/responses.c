@@ -205,9 +205,19 @@ static void rename_param(api_error *e) {
             (void)snprintf(e->param, sizeof e->param, "%s", names[i][1]);
 }
 
+/* A response that was cancelled can be read again like one that ended. */
+static void keep_cancelled(pgd_call *c) {
+    pgd_buf object = {0};
+    api_put_response(c, "cancelled", &object);
+    if (!object.failed) api_keep_response(c, pgd_buf_sv(&object));
+    pgd_buf_fini(&object);
+}
+
 static void error(pgd_call *c) {
+    const bool cancelled = c->err.status == PGD_E_CANCELLED;
     if (!c->streaming) {
         rename_param(&c->err);
+        if (cancelled && c->phase == API_RUN && c->response) keep_cancelled(c);
         api_error_write(&c->err, &c->out);
         return;
     }
@@ -215,7 +225,7 @@ static void error(pgd_call *c) {
         put_object(c, "response.created", "in_progress", false);
         put_object(c, "response.in_progress", "in_progress", false);
     }
-    put_object(c, "response.failed", "failed", true);
+    put_object(c, "response.failed", cancelled ? "cancelled" : "failed", true);
 }
 
 const api_wire api_wire_responses = {.id_prefix = "resp_",

@@ -8,10 +8,15 @@
 
 const char *api_route_name(pgd_route r) {
     static const char *const names[PGD_ROUTE_N] = {
-        [PGD_ROUTE_CHAT] = "chat",           [PGD_ROUTE_COMPLETIONS] = "completions",
-        [PGD_ROUTE_MESSAGES] = "messages",   [PGD_ROUTE_COUNT_TOKENS] = "count_tokens",
-        [PGD_ROUTE_RESPONSES] = "responses", [PGD_ROUTE_INPUT_TOKENS] = "input_tokens",
-        [PGD_ROUTE_TOKENIZE] = "tokenize",   [PGD_ROUTE_DETOKENIZE] = "detokenize",
+        [PGD_ROUTE_CHAT] = "chat",
+        [PGD_ROUTE_COMPLETIONS] = "completions",
+        [PGD_ROUTE_MESSAGES] = "messages",
+        [PGD_ROUTE_COUNT_TOKENS] = "count_tokens",
+        [PGD_ROUTE_RESPONSES] = "responses",
+        [PGD_ROUTE_INPUT_TOKENS] = "input_tokens",
+        [PGD_ROUTE_APPLY_TEMPLATE] = "apply_template",
+        [PGD_ROUTE_TOKENIZE] = "tokenize",
+        [PGD_ROUTE_DETOKENIZE] = "detokenize",
     };
     return r < PGD_ROUTE_N && names[r] ? names[r] : "other";
 }
@@ -84,6 +89,15 @@ void api_route_small(pgd_call *c, const pgd_api_request *rq) {
     case PGD_ROUTE_MODELS:
     case PGD_ROUTE_MODEL:
         answer_models(c, rq->arg);
+        return;
+    case PGD_ROUTE_CANCEL:
+        api_answer_cancel(c, rq->arg);
+        return;
+    case PGD_ROUTE_SERVER_INFO:
+        api_server_info_write(c->api, &c->out);
+        break;
+    case PGD_ROUTE_RESPONSE_CANCEL:
+        api_answer_response_cancel(c, rq->arg);
         return;
     case PGD_ROUTE_RESPONSE:
     case PGD_ROUTE_INPUT_ITEMS:

@@ -1,6 +1,7 @@
-/* POST /tokenize and /detokenize. Both spellings of peers are read (prompt, content; add_special,
- * add_special_tokens; return_token_strs, with_pieces) and both are answered. A text is tokenized as
- * `tokenizers` does, added tokens included; messages as the chat route would. Thread: a worker. */
+/* POST /tokenize, /detokenize, /apply-template, and the token counts of other protocols. Both
+ * spellings of peers are read (prompt, content; add_special, add_special_tokens; return_token_strs,
+ * with_pieces) and both are answered. A text is tokenized as `tokenizers` does, added tokens
+ * included; messages as the chat route would. Thread: a worker. */
 #include "call.h"
 #include "pagoda/jsonw.h"
 #include "pagoda/mem.h"
@@ -47,6 +48,20 @@ pgd_status api_run_tokenize(pgd_call *c, const pgd_json *body) {
     if (st == PGD_OK) write_tokens(c, &ids, f.return_token_strs.given && f.return_token_strs.v);
     pgd_ids_fini(&ids);
     return st;
+}
+
+/* Only the prompt: what a field means for sampling does not matter here and is not judged. */
+pgd_status api_run_apply_template(pgd_call *c, const pgd_json *body) {
+    api_fields f;
+    PGD_TRY(api_fields_read(body, API_ON_CHAT, &f, &c->err));
+    if (f.model.p) PGD_TRY(api_pick_model(c->model, f.model, &c->err));
+    pgd_rendered r = {0};
+    PGD_TRY(api_render_chat(c, &f, &r));
+    pgd_buf_puts(&c->out, "{\"prompt\":\"");
+    pgd_json_escape(&c->out, pgd_buf_sv(&r.text));
+    pgd_buf_puts(&c->out, "\"}");
+    pgd_rendered_fini(&r);
+    return PGD_OK;
 }
 
 pgd_status api_run_count(pgd_call *c, const pgd_json *chat) {
