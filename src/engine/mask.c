@@ -8,7 +8,6 @@
  * its slot: preemption and resuming do not touch it. Rows of sequences that ended while the step
  * was in flight allow everything: nobody reads what is sampled there. A mask that cannot be made
  * ends its own request. Thread: engine. Allocates nothing. */
-#include <stdio.h>
 #include <string.h>
 
 #include "engine_int.h"
@@ -43,10 +42,9 @@ static void withhold_stops(const pgd_sampling *p, uint32_t *row, uint32_t n_word
         if (was >> i & 1) row[p->stop_ids[i] / 32] |= 1U << (p->stop_ids[i] % 32);
 }
 
-static void fail(pgd_engine *e, pgd_seq *s, pgd_status code, const char *why) {
-    char msg[160];
-    (void)snprintf(msg, sizeof msg, "structured output: %s", why);
-    eng_fail_job(e, s->job, code, msg);
+static void fail(pgd_engine *e, pgd_seq *s, pgd_status code, pgd_error *err) {
+    pgd_wrap(err, "structured output");
+    eng_fail_job(e, s->job, code, err->msg);
 }
 
 static void write_mask(pgd_engine *e, pgd_seq *s, uint32_t *row) {
@@ -57,7 +55,7 @@ static void write_mask(pgd_engine *e, pgd_seq *s, uint32_t *row) {
         allow_all(row, vocab_size);
     } else if (pgd_matcher_mask(s->match, row, &err) != PGD_OK) {
         allow_all(row, vocab_size);
-        fail(e, s, err.code, err.msg);
+        fail(e, s, err.code, &err);
     } else if (s->n_known - s->n_prompt < p->min_tokens) {
         withhold_stops(p, row, pgd_mask_words(vocab_size));
     }
@@ -101,6 +99,6 @@ bool eng_match_token(pgd_engine *e, pgd_seq *s, int32_t token) {
     if (!s->match || pgd_matcher_advance(s->match, (uint32_t)token, &err) == PGD_OK) return true;
     /* A token that the mask forbids would be a bug of the executor's; want of room for the
      * grammar's states is the request's own. */
-    fail(e, s, err.code == PGD_E_LIMIT ? PGD_E_LIMIT : PGD_E_INTERNAL, err.msg);
+    fail(e, s, err.code == PGD_E_LIMIT ? PGD_E_LIMIT : PGD_E_INTERNAL, &err);
     return false;
 }
