@@ -11,9 +11,7 @@
  *
  * Shared memory: queries, two units, merged outputs: 2 D rows + 512 D + 4 D rows bytes; at D = 128
  * 160 KB with 128 rows, 112 KB with 64. Needs sm_80. */
-#include "attn.cuh"
-
-constexpr uint32_t kAllLanes = 0xffffffff;
+#include "attn_rows.cuh"
 
 template <int D, int kWarps> struct GenericShape {
     static constexpr uint32_t kRows = 16 * kWarps;
@@ -76,9 +74,7 @@ __device__ __forceinline__ void add_products(uint32_t v, const float (&weights)[
     const uint32_t key = lane % 16, column = lane / 16;
 #pragma unroll
     for (int ks = 0; ks < 4; ks++) {
-        const float(&lo)[4] = weights[2 * ks], (&hi)[4] = weights[2 * ks + 1];
-        const uint4 a = make_uint4(pack_pair<T>(lo[0], lo[1]), pack_pair<T>(lo[2], lo[3]),
-                                   pack_pair<T>(hi[0], hi[1]), pack_pair<T>(hi[2], hi[3]));
+        const uint4 a = weights_of<T>(weights, ks);
 #pragma unroll
         for (int d = 0; d < D / 8; d += 2) {
             uint32_t b[4];
@@ -86,70 +82,6 @@ __device__ __forceinline__ void add_products(uint32_t v, const float (&weights)[
             mma_m16n8k16<T>(o[d], a, b[0], b[1]);
             mma_m16n8k16<T>(o[d + 1], a, b[2], b[3]);
         }
-    }
-}
-
-/* Keys out of [first, position] of each of the thread's two rows become -inf. */
-__device__ __forceinline__ void mask_unit(uint32_t start, const uint32_t (&position)[2],
-                                          uint32_t window, float (&s)[8][4]) {
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        const uint32_t first = attn_first_key(position[i / 2], window);
-#pragma unroll
-        for (int j = 0; j < 8; j++) {
-            const uint32_t key = start + 8 * j + threadIdx.x % 4 * 2 + i % 2;
-            if (key < first || key > position[i / 2]) s[j][i] = kNoScore;
-        }
-    }
-}
-
-/* Online softmax: s becomes the weights; m, l and o of the thread's two rows move on. */
-template <int D>
-__device__ __forceinline__ void soften(float c, float (&s)[8][4], AttnState (&state)[2],
-                                       float (&o)[D / 8][4]) {
-#pragma unroll
-    for (int h = 0; h < 2; h++) {
-        float most = s[0][2 * h];
-#pragma unroll
-        for (int j = 0; j < 8; j++)
-            most = fmaxf(most, fmaxf(s[j][2 * h], s[j][2 * h + 1]));
-        most = fmaxf(most, __shfl_xor_sync(kAllLanes, most, 1));
-        most = fmaxf(most, __shfl_xor_sync(kAllLanes, most, 2));
-        const AttnShift shift = attn_raise(state[h].m, most, c);
-        float sum[2];
-#pragma unroll
-        for (int e = 0; e < 2; e++)
-#pragma unroll
-            for (int j = 0; j < 8; j++) {
-                float &score = s[j][2 * h + e];
-                score = attn_weight(score, c, shift.offset);
-                sum[e] = j ? __fadd_rn(sum[e], score) : score;
-            }
-        float all = __fadd_rn(sum[0], sum[1]);
-        all = __fadd_rn(all, __shfl_xor_sync(kAllLanes, all, 1));
-        all = __fadd_rn(all, __shfl_xor_sync(kAllLanes, all, 2));
-        state[h].l = attn_add_sum(state[h].l, shift.alpha, all);
-#pragma unroll
-        for (int d = 0; d < D / 8; d++) {
-            o[d][2 * h] = __fmul_rn(o[d][2 * h], shift.alpha);
-            o[d][2 * h + 1] = __fmul_rn(o[d][2 * h + 1], shift.alpha);
-        }
-    }
-}
-
-/* Close a chunk: o becomes the merged outputs, which are also kept at `kept` unless it is the last.
- */
-template <int D, int kThreads>
-__device__ __forceinline__ void close_chunk(float c, bool first, bool last, float *kept,
-                                            AttnState (&merged)[2], const AttnState (&state)[2],
-                                            float (&o)[D / 8][4]) {
-    const AttnMerge f[2] = {attn_merge(merged[0], state[0], c), attn_merge(merged[1], state[1], c)};
-#pragma unroll
-    for (int i = 0; i < D / 2; i++) {
-        float *const at = kept + i * kThreads + threadIdx.x;
-        float &value = o[i / 4][i % 4];
-        value = attn_merge_value(first ? 0.0f : *at, value, f[i % 4 / 2]);
-        if (!last) *at = value;
     }
 }
 
@@ -216,9 +148,7 @@ __global__ void __launch_bounds__(kWarps * 32) attn_generic(const __grid_constan
         if (fresh) {
             fresh = false;
             state[0] = state[1] = {kNoScore, 0.0f};
-#pragma unroll
-            for (int i = 0; i < D / 2; i++)
-                o[i / 4][i % 4] = 0.0f;
+            clear_rows(o);
         }
         if constexpr (kHeld) {
             if (unit == first_unit)
@@ -234,12 +164,14 @@ __global__ void __launch_bounds__(kWarps * 32) attn_generic(const __grid_constan
         score_unit<T, D, kHeld>(query, first_row, k, held, s);
         if (unit * kUnit + kUnit > low + 1 || unit * kUnit < attn_first_key(high, p.window))
             mask_unit(unit * kUnit, position, p.window, s);
-        soften<D>(p.c, s, state, o);
+        float alpha[2];
+        soften_rows(p.c, s, state, alpha);
+        scale_rows(o, alpha);
         add_products<T, D>(v, s, o);
         const bool last = unit == last_unit;
         if (last || unit % kChunkUnits == kChunkUnits - 1) {
-            close_chunk<D, Shape::kThreads>(p.c, unit / kChunkUnits == first_unit / kChunkUnits,
-                                            last, kept, merged, state, o);
+            close_chunk<D / 8, Shape::kThreads>(p.c, unit / kChunkUnits == first_unit / kChunkUnits,
+                                                last, kept + threadIdx.x, merged, state, o);
             fresh = true;
         }
         if (last) break;
@@ -250,15 +182,9 @@ __global__ void __launch_bounds__(kWarps * 32) attn_generic(const __grid_constan
     for (int h = 0; h < 2; h++) {
         const uint32_t row = first_row + lane / 4 + 8 * h, r = tile.row + row;
         if (row >= n_rows) continue;
-        const float inverse = attn_inverse(merged[h].l);
-        T *const out =
-            static_cast<T *>(p.out) +
-            ((uint64_t)(seq.q_start + r / p.group) * p.n_heads + head * p.group + r % p.group) * D +
-            lane % 4 * 2;
-#pragma unroll
-        for (int d = 0; d < D / 8; d++)
-            *reinterpret_cast<uint32_t *>(out + 8 * d) = pack_pair<T>(
-                attn_finish(o[d][2 * h], inverse), attn_finish(o[d][2 * h + 1], inverse));
+        const uint64_t at =
+            (uint64_t)(seq.q_start + r / p.group) * p.n_heads + head * p.group + r % p.group;
+        write_row(static_cast<T *>(p.out) + at * D, h, merged[h].l, o);
     }
 }
 
