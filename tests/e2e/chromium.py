@@ -142,7 +142,7 @@ class Page:
             raise AssertionError(f"{expression}: {result['exceptionDetails']}")
         return result["result"].get("value")
 
-    def wait(self, expression, seconds=20):
+    def wait(self, expression, seconds=60):
         """Until the expression is true; returns its value."""
         deadline = time.monotonic() + seconds
         while True:
