@@ -100,7 +100,7 @@ static pgd_status create_metrics(pgd_server *s, pgd_error *err) {
     if (st != PGD_OK) return pgd_fail(err, st, "no memory for metrics");
     pgd_metric_set(pgd_metrics_gauge(s->metrics, "process_start_time_seconds", NULL, "",
                                      "Unix time at which the process started."),
-                   (double)(pgd_wall_ns() / 1000000u) / 1000);
+                   (double)pgd_wall_ns() * 1e-9);
     return PGD_OK;
 }
 
