@@ -27,27 +27,10 @@ static pgd_status add(parser *p, const pgd_tj_path *at, pgd_decoder_stage s) {
     return PGD_OK;
 }
 
-static void free_regex(void *re) {
-    pgd_tok_regex *r = re;
-    pgd_tok_regex_free(&r);
-}
-
 static pgd_status parse_replace(parser *p, const pgd_json *node, const pgd_tj_path *at) {
     pgd_decoder_stage s = {.kind = PGD_DECODE_REPLACE};
-    bool is_regex = false;
-    PGD_TRY(pgd_tj_pattern(node, at, "pattern", p->arena, &s.pattern, &is_regex, p->err));
+    PGD_TRY(pgd_tj_pattern(node, at, "pattern", p->arena, &s.pattern, &s.re, p->err));
     PGD_TRY(pgd_tj_str(node, at, "content", p->arena, &s.content, p->err));
-    if (is_regex || s.pattern.n == 0) {
-        const pgd_status st = pgd_tok_regex_compile(s.pattern, !is_regex, &s.re, p->err);
-        if (st != PGD_OK) {
-            (void)pgd_wrap(p->err, "%s.pattern", at->s);
-            return st;
-        }
-        if (pgd_arena_cleanup(p->arena, free_regex, s.re) != PGD_OK) {
-            pgd_tok_regex_free(&s.re);
-            return pgd_fail(p->err, PGD_E_NOMEM, "out of memory");
-        }
-    }
     return add(p, at, s);
 }
 

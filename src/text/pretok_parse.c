@@ -24,25 +24,6 @@ static pgd_status add(parser *p, const pgd_tj_path *at, pgd_pretok_step step) {
     return PGD_OK;
 }
 
-static void free_regex(void *re) {
-    pgd_tok_regex *r = re;
-    pgd_tok_regex_free(&r);
-}
-
-static pgd_status compile(parser *p, pgd_sv pattern, bool literal, const pgd_tj_path *at,
-                          pgd_tok_regex **out) {
-    const pgd_status st = pgd_tok_regex_compile(pattern, literal, out, p->err);
-    if (st != PGD_OK) {
-        (void)pgd_wrap(p->err, "%s", at->s);
-        return st;
-    }
-    if (pgd_arena_cleanup(p->arena, free_regex, *out) != PGD_OK) {
-        pgd_tok_regex_free(out);
-        return pgd_fail(p->err, PGD_E_NOMEM, "out of memory");
-    }
-    return PGD_OK;
-}
-
 static pgd_status parse_behavior(parser *p, const pgd_json *node, const pgd_tj_path *at,
                                  pgd_split_behavior *out) {
     static const char *const names[] = {"Removed", "Isolated", "MergedWithPrevious",
@@ -64,16 +45,9 @@ static pgd_status parse_behavior(parser *p, const pgd_json *node, const pgd_tj_p
 
 static pgd_status parse_split(parser *p, const pgd_json *node, const pgd_tj_path *at) {
     pgd_pretok_step s = {.kind = PGD_PRETOK_SPLIT};
-    bool is_regex = false;
-    pgd_sv pattern;
-    PGD_TRY(pgd_tj_pattern(node, at, "pattern", p->arena, &pattern, &is_regex, p->err));
+    PGD_TRY(pgd_tj_pattern(node, at, "pattern", p->arena, &s.literal, &s.re, p->err));
     PGD_TRY(parse_behavior(p, node, at, &s.behavior));
     PGD_TRY(pgd_tj_bool(node, at, "invert", false, &s.invert, p->err));
-    if (is_regex || pattern.n == 0) {
-        PGD_TRY(compile(p, pattern, !is_regex, at, &s.re));
-    } else {
-        s.literal = pattern;
-    }
     return add(p, at, s);
 }
 
@@ -82,7 +56,10 @@ static pgd_status parse_byte_level(parser *p, const pgd_json *node, const pgd_tj
     bool use_regex = true;
     PGD_TRY(pgd_tj_bool(node, at, "add_prefix_space", true, &s.add_prefix_space, p->err));
     PGD_TRY(pgd_tj_bool(node, at, "use_regex", true, &use_regex, p->err));
-    if (use_regex) PGD_TRY(compile(p, pgd_sv_c(GPT2_PATTERN), false, at, &s.re));
+    if (use_regex) {
+        PGD_TRY(
+            pgd_tj_regex(pgd_sv_c(GPT2_PATTERN), false, at, "use_regex", p->arena, &s.re, p->err));
+    }
     return add(p, at, s);
 }
 

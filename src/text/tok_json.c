@@ -96,17 +96,35 @@ pgd_status pgd_tj_char(const pgd_json *obj, const pgd_tj_path *at, const char *k
     return PGD_OK;
 }
 
+static void free_regex(void *re) {
+    pgd_tok_regex *r = re;
+    pgd_tok_regex_free(&r);
+}
+
+pgd_status pgd_tj_regex(pgd_sv pattern, bool literal, const pgd_tj_path *at, const char *key,
+                        pgd_arena *arena, pgd_tok_regex **out, pgd_error *err) {
+    const pgd_status st = pgd_tok_regex_compile(pattern, literal, out, err);
+    if (st != PGD_OK) {
+        (void)pgd_wrap(err, "%s.%s", at->s, key); /* err may be NULL: the code is st */
+        return st;
+    }
+    if (pgd_arena_cleanup(arena, free_regex, *out) != PGD_OK) {
+        pgd_tok_regex_free(out);
+        return pgd_fail(err, PGD_E_NOMEM, "out of memory");
+    }
+    return PGD_OK;
+}
+
 pgd_status pgd_tj_pattern(const pgd_json *obj, const pgd_tj_path *at, const char *key,
-                          pgd_arena *arena, pgd_sv *out, bool *is_regex, pgd_error *err) {
+                          pgd_arena *arena, pgd_sv *text, pgd_tok_regex **re, pgd_error *err) {
     const pgd_json *const v = pgd_json_get(obj, key);
     pgd_sv s;
-    if (pgd_json_as_str(pgd_json_get(v, "String"), &s)) {
-        *is_regex = false;
-    } else if (pgd_json_as_str(pgd_json_get(v, "Regex"), &s)) {
-        *is_regex = true;
-    } else {
+    const bool literal = pgd_json_as_str(pgd_json_get(v, "String"), &s);
+    *re = NULL;
+    if (!literal && !pgd_json_as_str(pgd_json_get(v, "Regex"), &s)) {
         return pgd_tj_wrong(v, at, key, "{\"String\": ...} or {\"Regex\": ...}", err);
     }
-    if (pgd_tj_copy(arena, s, out) != PGD_OK) return pgd_fail(err, PGD_E_NOMEM, "out of memory");
-    return PGD_OK;
+    if (pgd_tj_copy(arena, s, text) != PGD_OK) return pgd_fail(err, PGD_E_NOMEM, "out of memory");
+    if (literal && s.n > 0) return PGD_OK;
+    return pgd_tj_regex(*text, literal, at, key, arena, re, err);
 }

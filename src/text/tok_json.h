@@ -8,6 +8,7 @@
 #include "pagoda/json.h"
 #include "pagoda/status.h"
 #include "pagoda/str.h"
+#include "tok_regex.h"
 
 /* A place in the file, for messages: "pre_tokenizer.pretokenizers[1]". */
 typedef struct pgd_tj_path {
@@ -33,9 +34,15 @@ pgd_status pgd_tj_uint(const pgd_json *obj, const pgd_tj_path *at, const char *k
 /* A string member of exactly one code point. */
 pgd_status pgd_tj_char(const pgd_json *obj, const pgd_tj_path *at, const char *key, uint32_t *out,
                        pgd_error *err);
-/* {"String": s} or {"Regex": s} under `key`, copied to the arena. */
+/* {"String": s} or {"Regex": s} under `key`: the text, copied to the arena. *re is NULL for a
+ * string, which is to be searched as it stands; a regular expression, and the empty string, which
+ * matches everywhere, come compiled. Errors: PGD_E_FORMAT, and those of pgd_tj_regex. */
 pgd_status pgd_tj_pattern(const pgd_json *obj, const pgd_tj_path *at, const char *key,
-                          pgd_arena *arena, pgd_sv *out, bool *is_regex, pgd_error *err);
+                          pgd_arena *arena, pgd_sv *text, pgd_tok_regex **re, pgd_error *err);
+/* Compile a pattern that lives as long as the arena; `at` and `key` name it in messages. Errors:
+ * those of pgd_tok_regex_compile. */
+pgd_status pgd_tj_regex(pgd_sv pattern, bool literal, const pgd_tj_path *at, const char *key,
+                        pgd_arena *arena, pgd_tok_regex **out, pgd_error *err);
 /* PGD_E_FORMAT "<path>.<key> is <got>, wanted <wanted>". */
 pgd_status pgd_tj_wrong(const pgd_json *got, const pgd_tj_path *at, const char *key,
                         const char *wanted, pgd_error *err);
