@@ -43,6 +43,11 @@ void rig_open(rig *g) {
         fail_msg("%s", err.msg);
 }
 
+void rig_start(rig *g) {
+    rig_init(g);
+    rig_open(g);
+}
+
 void rig_close(rig *g) {
     pgd_engine_destroy(&g->e);
     assert_null(g->e);
@@ -79,6 +84,16 @@ void rig_request(rig *g, rig_req *q, uint32_t n, uint32_t same, uint32_t salt, u
 void rig_submit(rig *g, rig_req *q) {
     pgd_error err = {0};
     if (pgd_engine_submit(g->e, &q->r, &err) != PGD_OK) fail_msg("%s", err.msg);
+}
+
+void rig_ask(rig *g, rig_req *q, uint32_t n, uint32_t same, uint32_t salt, uint32_t max_new) {
+    rig_request(g, q, n, same, salt, max_new);
+    rig_submit(g, q);
+}
+
+void rig_run(rig *g, rig_req *q, uint32_t n, uint32_t same, uint32_t salt, uint32_t max_new) {
+    rig_ask(g, q, n, same, salt, max_new);
+    rig_settle(g);
 }
 
 void rig_read(rig *g) {

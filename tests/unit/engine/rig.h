@@ -36,11 +36,15 @@ typedef struct rig {
 /* Defaults; a test changes what it needs, then opens. */
 void rig_init(rig *g);
 void rig_open(rig *g);
+void rig_start(rig *g); /* both: the defaults as they are */
 void rig_close(rig *g);
 
 /* n prompt tokens: `same` of a common stem, the rest from `salt`. */
 void rig_request(rig *g, rig_req *q, uint32_t n, uint32_t same, uint32_t salt, uint32_t max_new);
 void rig_submit(rig *g, rig_req *q);
+/* The request as it is, submitted; rig_run also settles. */
+void rig_ask(rig *g, rig_req *q, uint32_t n, uint32_t same, uint32_t salt, uint32_t max_new);
+void rig_run(rig *g, rig_req *q, uint32_t n, uint32_t same, uint32_t salt, uint32_t max_new);
 /* Step until nothing moves; marks requests done. */
 void rig_settle(rig *g);
 void rig_step(rig *g);

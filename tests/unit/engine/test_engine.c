@@ -7,11 +7,8 @@ static void alone_a_request_is_what_the_oracle_says(void **state) {
     (void)state;
     rig g;
     rig_req q;
-    rig_init(&g);
-    rig_open(&g);
-    rig_request(&g, &q, 10, 0, 1, 20);
-    rig_submit(&g, &q);
-    rig_settle(&g);
+    rig_start(&g);
+    rig_run(&g, &q, 10, 0, 1, 20);
     assert_true(q.done);
     assert_int_equal(rig_len(&q, 0), 20);
     assert_int_equal(rig_finish(&q, 0), PGD_FINISH_LENGTH);
@@ -27,10 +24,8 @@ static void chunks_and_company_change_nothing(void **state) {
     rig_init(&g);
     g.opt.max_num_batched_tokens = 7;
     rig_open(&g);
-    for (uint32_t i = 0; i < 6; i++) {
-        rig_request(&g, &q[i], 20 + i, 9, i, 12);
-        rig_submit(&g, &q[i]);
-    }
+    for (uint32_t i = 0; i < 6; i++)
+        rig_ask(&g, &q[i], 20 + i, 9, i, 12);
     rig_settle(&g);
     for (uint32_t i = 0; i < 6; i++) {
         assert_int_equal(rig_len(&q[i], 0), 12);
@@ -46,9 +41,7 @@ static void the_context_ends_an_answer_with_length(void **state) {
     rig_init(&g);
     g.opt.max_model_len = 16;
     rig_open(&g);
-    rig_request(&g, &q, 10, 0, 1, 100);
-    rig_submit(&g, &q);
-    rig_settle(&g);
+    rig_run(&g, &q, 10, 0, 1, 100);
     assert_int_equal(rig_len(&q, 0), 6);
     assert_int_equal(rig_finish(&q, 0), PGD_FINISH_LENGTH);
     rig_close(&g);
@@ -58,11 +51,8 @@ static void the_next_turn_of_a_chat_hits_prompt_and_answer(void **state) {
     (void)state;
     rig g;
     rig_req a, b;
-    rig_init(&g);
-    rig_open(&g);
-    rig_request(&g, &a, 10, 0, 1, 11); /* KV of 20 tokens: five pages */
-    rig_submit(&g, &a);
-    rig_settle(&g);
+    rig_start(&g);
+    rig_run(&g, &a, 10, 0, 1, 11); /* KV of 20 tokens: five pages */
     rig_request(&g, &b, 30, 0, 2, 4);
     memcpy(b.prompt, a.prompt, 10 * sizeof b.prompt[0]);
     memcpy(b.prompt + 10, a.token[0], 11 * sizeof b.prompt[0]);
@@ -77,14 +67,9 @@ static void an_equal_prompt_leaves_one_token_to_compute(void **state) {
     (void)state;
     rig g;
     rig_req a, b;
-    rig_init(&g);
-    rig_open(&g);
-    rig_request(&g, &a, 12, 12, 1, 4);
-    rig_submit(&g, &a);
-    rig_settle(&g);
-    rig_request(&g, &b, 12, 12, 2, 4);
-    rig_submit(&g, &b);
-    rig_settle(&g);
+    rig_start(&g);
+    rig_run(&g, &a, 12, 12, 1, 4);
+    rig_run(&g, &b, 12, 12, 2, 4);
     assert_int_equal(atomic_load(&b.r.n_cached),
                      8); /* of 12: the third page holds the last token */
     rig_assert_oracle(&g, &b, 0);
@@ -95,11 +80,8 @@ static void another_namespace_hits_nothing(void **state) {
     (void)state;
     rig g;
     rig_req a, b;
-    rig_init(&g);
-    rig_open(&g);
-    rig_request(&g, &a, 12, 12, 1, 4);
-    rig_submit(&g, &a);
-    rig_settle(&g);
+    rig_start(&g);
+    rig_run(&g, &a, 12, 12, 1, 4);
     rig_request(&g, &b, 12, 12, 2, 4);
     b.r.cache_ns[15] = 1;
     rig_submit(&g, &b);
@@ -115,10 +97,8 @@ static void equal_prompts_at_once_end_up_on_the_same_pages(void **state) {
     rig_init(&g);
     g.opt.max_num_batched_tokens = 12; /* all three in prefill together, chunk by chunk */
     rig_open(&g);
-    for (uint32_t i = 0; i < 3; i++) {
-        rig_request(&g, &q[i], 17, 17, 5, 8); /* same seed too: the answers are equal */
-        rig_submit(&g, &q[i]);
-    }
+    for (uint32_t i = 0; i < 3; i++)
+        rig_ask(&g, &q[i], 17, 17, 5, 8); /* same seed too: the answers are equal */
     rig_settle(&g);
     for (uint32_t i = 0; i < 3; i++)
         rig_assert_oracle(&g, &q[i], 0);
@@ -203,8 +183,7 @@ static void a_cancelled_request_frees_its_pages_when_its_last_step_has_passed(vo
     g.sim.clock = &g.clock; /* results wait for their time: steps stay in flight */
     g.sim.step_base_ns = 100;
     rig_open(&g);
-    rig_request(&g, &q, 10, 0, 1, 50);
-    rig_submit(&g, &q);
+    rig_ask(&g, &q, 10, 0, 1, 50);
     for (int i = 0; i < 10; i++) {
         rig_step(&g);
         g.now_ns += 50;
@@ -304,9 +283,7 @@ static void a_prompt_is_scored_without_the_cache(void **state) {
     rig_init(&g);
     g.opt.max_num_batched_tokens = 5;
     rig_open(&g);
-    rig_request(&g, &a, 18, 18, 1, 3);
-    rig_submit(&g, &a);
-    rig_settle(&g);
+    rig_run(&g, &a, 18, 18, 1, 3);
     rig_request(&g, &b, 18, 18, 2, 0);
     b.r.score_prompt = true;
     rig_submit(&g, &b);
@@ -326,8 +303,7 @@ static void one_token_has_nothing_to_score(void **state) {
     (void)state;
     rig g;
     rig_req q;
-    rig_init(&g);
-    rig_open(&g);
+    rig_start(&g);
     rig_request(&g, &q, 1, 0, 1, 0);
     q.r.score_prompt = true;
     q.r.n_choices = 2;
@@ -342,11 +318,8 @@ static void a_reset_forgets_what_nobody_uses(void **state) {
     (void)state;
     rig g;
     rig_req q;
-    rig_init(&g);
-    rig_open(&g);
-    rig_request(&g, &q, 20, 0, 1, 4);
-    rig_submit(&g, &q);
-    rig_settle(&g);
+    rig_start(&g);
+    rig_run(&g, &q, 20, 0, 1, 4);
     assert_true(rig_pages(&g).cached > 0);
     pgd_engine_reset_prefix_cache(g.e);
     rig_settle(&g);
@@ -358,12 +331,9 @@ static void a_sink_is_woken_once_a_turn(void **state) {
     (void)state;
     rig g;
     rig_req q[5];
-    rig_init(&g);
-    rig_open(&g);
-    for (uint32_t i = 0; i < 5; i++) {
-        rig_request(&g, &q[i], 4, 0, i, 10);
-        rig_submit(&g, &q[i]);
-    }
+    rig_start(&g);
+    for (uint32_t i = 0; i < 5; i++)
+        rig_ask(&g, &q[i], 4, 0, i, 10);
     while (!q[0].done) {
         g.n_wakes = 0;
         rig_step(&g);
@@ -381,8 +351,7 @@ static void destroy_ends_what_is_inside_with_an_error(void **state) {
     g.opt.max_num_seqs = 1;
     rig_open(&g);
     for (uint32_t i = 0; i < 2; i++) {
-        rig_request(&g, &q[i], 10, 0, i, 50);
-        rig_submit(&g, &q[i]);
+        rig_ask(&g, &q[i], 10, 0, i, 50);
         rig_step(&g);
     }
     rig_close(&g);

@@ -68,8 +68,7 @@ static void a_constrained_answer_is_a_text_of_its_grammar_and_ends_with_it(void 
     rig g;
     gram c;
     rig_req q;
-    rig_init(&g);
-    rig_open(&g);
+    rig_start(&g);
     gram_open(&c, PGD_GRAMMAR_REGEX, "(ab|c){3,6}12", NULL);
     for (uint32_t salt = 1; salt < 40; salt++) {
         ask(&g, &q, &c, salt, 60);
@@ -170,8 +169,7 @@ static void company_chunks_and_preemption_change_nothing(void **state) {
     for (uint32_t i = 1; i < 12; i += 2) {
         rig g;
         rig_req one;
-        rig_init(&g);
-        rig_open(&g);
+        rig_start(&g);
         ask(&g, &one, &c, i + 1, 40);
         rig_settle(&g);
         assert_is_text_of(&c, &one, 0);
@@ -193,8 +191,7 @@ static void choices_have_a_place_each(void **state) {
     rig g;
     gram c;
     rig_req q;
-    rig_init(&g);
-    rig_open(&g);
+    rig_start(&g);
     gram_open(&c, PGD_GRAMMAR_REGEX, "(ab|c){3,9}12", NULL);
     rig_request(&g, &q, 9, 4, 1, 60);
     q.r.grammar = c.g;
@@ -217,8 +214,7 @@ static void a_mask_that_cannot_be_made_fails_its_request_alone(void **state) {
     rig_req q[2];
     pgd_grammar_limits lim = pgd_grammar_limits_default;
     lim.max_mask_steps = 40; /* less than a walk over the vocabulary takes */
-    rig_init(&g);
-    rig_open(&g);
+    rig_start(&g);
     gram_open(&c, PGD_GRAMMAR_REGEX, "[ab]+(1|2[a-c]*){1,30}", &lim);
     ask(&g, &q[0], &c, 1, 30);
     ask(&g, &q[1], NULL, 2, 30);

@@ -45,8 +45,7 @@ static void min_tokens_keeps_stop_ids_away(void **state) {
     (void)state;
     rig g;
     rig_req q;
-    rig_init(&g);
-    rig_open(&g);
+    rig_start(&g);
     rig_request(&g, &q, 8, 0, 1, 30);
     q.r.sampling.stop_ids[0] = oracle(&g, &q, 0);
     q.r.sampling.n_stop_ids = 1;
@@ -67,10 +66,8 @@ static void bad_logits_end_only_their_request(void **state) {
     rig_init(&g);
     g.sim.bad_mean = 60;
     rig_open(&g);
-    for (uint32_t i = 0; i < 8; i++) {
-        rig_request(&g, &q[i], 6, 0, i, 20);
-        rig_submit(&g, &q[i]);
-    }
+    for (uint32_t i = 0; i < 8; i++)
+        rig_ask(&g, &q[i], 6, 0, i, 20);
     rig_settle(&g);
     for (uint32_t i = 0; i < 8; i++) {
         assert_true(q[i].done);
@@ -98,10 +95,8 @@ static void a_device_failure_ends_everything_and_refuses_the_rest(void **state) 
     g.sim.fail_at_step = 4;
     g.opt.max_num_seqs = 1;
     rig_open(&g);
-    for (uint32_t i = 0; i < 2; i++) {
-        rig_request(&g, &q[i], 6, 0, i, 20);
-        rig_submit(&g, &q[i]);
-    }
+    for (uint32_t i = 0; i < 2; i++)
+        rig_ask(&g, &q[i], 6, 0, i, 20);
     rig_settle(&g);
     for (uint32_t i = 0; i < 2; i++) {
         assert_true(q[i].done);
@@ -168,9 +163,7 @@ static void an_answer_to_another_plan_is_fatal(void **state) {
               .inner = g.exec};
     pgd_engine_destroy(&g.e);
     assert_int_equal(pgd_engine_create(&l.port, &g.opt, &g.e, NULL), PGD_OK);
-    rig_request(&g, &q, 6, 0, 1, 20);
-    rig_submit(&g, &q);
-    rig_settle(&g);
+    rig_run(&g, &q, 6, 0, 1, 20);
     assert_int_equal(rig_finish(&q, 0), PGD_FINISH_ERROR);
     assert_int_equal(q.r.error_code, PGD_E_INTERNAL);
     assert_true(rig_len(&q, 0) < 20);
@@ -187,13 +180,11 @@ static void the_age_of_a_step_and_the_heartbeat_are_told(void **state) {
     g.sim.step_base_ns = UINT64_C(100000000000);
     g.opt.max_num_seqs = 1;
     rig_open(&g);
-    rig_request(&g, &q[0], 6, 0, 1, 20);
-    rig_submit(&g, &q[0]);
+    rig_ask(&g, &q[0], 6, 0, 1, 20);
     rig_step(&g);
     const uint64_t submitted = g.now_ns;
     g.now_ns += 5000;
-    rig_request(&g, &q[1], 6, 0, 2, 20); /* waits for the only place */
-    rig_submit(&g, &q[1]);
+    rig_ask(&g, &q[1], 6, 0, 2, 20); /* waits for the only place */
     g.now_ns += 5000;
     rig_step(&g);
     pgd_engine_get_stats(g.e, &st);
@@ -236,11 +227,8 @@ static void metrics_carry_the_names_of_vllm(void **state) {
     rig_init(&g);
     assert_int_equal(pgd_metrics_create(&g.opt.metrics, "model_name=\"m\""), PGD_OK);
     rig_open(&g);
-    for (uint32_t i = 0; i < 2; i++) {
-        rig_request(&g, &q[i], 13, 13, i, 5);
-        rig_submit(&g, &q[i]);
-        rig_settle(&g);
-    }
+    for (uint32_t i = 0; i < 2; i++)
+        rig_run(&g, &q[i], 13, 13, i, 5);
     pgd_metrics_render(g.opt.metrics, &text);
     pgd_buf_putc(&text, 0);
     for (size_t i = 0; i < sizeof want / sizeof want[0]; i++)

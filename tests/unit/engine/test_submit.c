@@ -18,8 +18,7 @@ static pgd_status try(rig *g, rig_req *q, pgd_error *err) {
 static void values_that_could_upset_a_step_are_refused(void **state) {
     (void)state;
     rig g;
-    rig_init(&g);
-    rig_open(&g);
+    rig_start(&g);
     const pgd_bias nan_bias = {.id = 1, .value = NAN}, far_bias = {.id = RIG_VOCAB, .value = 1};
     for (int i = 0;; i++) {
         rig_req q;
@@ -108,8 +107,7 @@ static void draining_refuses_new_ones_and_finishes_the_rest(void **state) {
     rig g;
     rig_req q[2];
     pgd_engine_stats st;
-    rig_init(&g);
-    rig_open(&g);
+    rig_start(&g);
     rig_request(&g, &q[0], 4, 0, 1, 9);
     rig_request(&g, &q[1], 4, 0, 2, 9);
     rig_submit(&g, &q[0]);
@@ -131,8 +129,7 @@ static void cancel_all_ends_everything_with_shutdown(void **state) {
     g.opt.max_num_seqs = 1;
     rig_open(&g);
     for (uint32_t i = 0; i < 2; i++) {
-        rig_request(&g, &q[i], 4, 0, i, 60);
-        rig_submit(&g, &q[i]);
+        rig_ask(&g, &q[i], 4, 0, i, 60);
         rig_step(&g);
     }
     pgd_engine_cancel_all(g.e);
@@ -149,8 +146,7 @@ static void a_request_cancelled_before_the_engine_saw_it_ends_too(void **state) 
     (void)state;
     rig g;
     rig_req q;
-    rig_init(&g);
-    rig_open(&g);
+    rig_start(&g);
     rig_request(&g, &q, 4, 0, 1, 9);
     q.r.n_choices = 3;
     rig_submit(&g, &q);
@@ -166,8 +162,7 @@ static void memory_running_out_fails_the_request_or_the_start_cleanly(void **sta
     (void)state;
     rig g;
     rig_req q;
-    rig_init(&g);
-    rig_open(&g);
+    rig_start(&g);
     rig_request(&g, &q, 4, 0, 1, 2);
     pgd_mem_fail_after(0);
     const pgd_status s = pgd_engine_submit(g.e, &q.r, NULL);
@@ -191,8 +186,7 @@ static void options_beyond_the_executor_are_refused(void **state) {
     rig g;
     pgd_engine *e = NULL;
     pgd_error err = {0};
-    rig_init(&g);
-    rig_open(&g);
+    rig_start(&g);
     pgd_engine_options o = g.opt;
     o.max_num_seqs = 9;
     assert_int_equal(pgd_engine_create(g.exec, &o, &e, &err), PGD_E_INVALID);
