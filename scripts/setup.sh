@@ -52,11 +52,13 @@ if [ "$(id -u)" -ne 0 ]; then
     command -v sudo >/dev/null ||
         die "not root and no sudo; ask an administrator for: apt-get install ${missing[*]}"
     as_root=(sudo)
+    sudo true || die "sudo refused; ask an administrator for: apt-get install ${missing[*]}"
 fi
 say "installing ${missing[*]}"
 "${as_root[@]}" apt-get update -qq ||
     die "apt-get update failed; check the network and /etc/apt, then run this again"
+# a fresh machine may be upgrading itself: wait for its lock
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-    "${missing[@]}" >/dev/null ||
-    die "apt-get could not install: ${missing[*]} (its message is above)"
+    -o DPkg::Lock::Timeout=300 "${missing[@]}" >/dev/null ||
+    die "apt-get could not install: ${missing[*]} (its message is above; Ubuntu needs 'universe' enabled)"
 say "done"
