@@ -8,7 +8,7 @@
  * computed as on the CPU (sampling_math.cuh), so the same logits give the same token. Sums of exp
  * differ in their order, so logprobs agree to 2e-5.
  *
- * Mapping: a row belongs to a cluster of 8 blocks of 512 threads (1 block for a vocabulary below
+ * Mapping: a row belongs to a cluster of 8 blocks of 384 threads (1 block for a vocabulary below
  * 8192), 1/8 of its tokens each. They are copied once, asynchronously, into shared memory (64 KB a
  * block at 128256 tokens: three blocks an SM) and all passes run there, so that the logits are read
  * once; what does not fit is read again through the L2 cache. Blocks tell each other maxima, sums
@@ -337,7 +337,7 @@ __device__ void score_row(const pgd_k_sample &a, Tokens t, Shared &s, uint32_t r
 }
 
 template <bool kStaged>
-static __global__ void __launch_bounds__(kThreads, 2) sample(const pgd_k_sample a, uint32_t chunk) {
+static __global__ void __launch_bounds__(kThreads, 3) sample(const pgd_k_sample a, uint32_t chunk) {
     Shared &s = *reinterpret_cast<Shared *>(dynamic_shared());
     const uint32_t row = blockIdx.x / cluster_size();
     const float *const logits = a.logits + (size_t)row * a.vocab;

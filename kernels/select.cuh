@@ -12,14 +12,14 @@
 #include "launch.h"
 #include "sampling_math.cuh"
 
-constexpr uint32_t kThreads = 512;
+constexpr uint32_t kThreads = 384; /* three blocks an SM leave each thread 56 registers */
 constexpr uint32_t kMaxCluster = 8;
-constexpr uint32_t kBins = 1024;    /* of the histogram; two a thread */
-constexpr uint32_t kKeyBits = 8;    /* a digit of the radix selection */
-constexpr uint32_t kMaxList = 256;  /* tokens compared with each other */
-constexpr float kNear = 8.0f;       /* most of the mass lies this close to the maximum */
-constexpr float kFineBins = 128.0f; /* a unit: kBins cover kNear */
-constexpr float kBinsPerUnit = 32.0f;
+constexpr uint32_t kBins = 768;    /* of the histogram; two a thread */
+constexpr uint32_t kKeyBits = 8;   /* a digit of the radix selection */
+constexpr uint32_t kMaxList = 256; /* tokens compared with each other */
+constexpr float kNear = 8.0f;      /* most of the mass lies this close to the maximum */
+constexpr float kFineBins = 96.0f; /* a unit: kBins cover kNear */
+constexpr float kBinsPerUnit = 24.0f;
 static_assert(kBins == 2 * kThreads && kFineBins * kNear == kBins, "bins");
 
 /* What blocks of a cluster tell each other. */

@@ -268,15 +268,79 @@ static double head_reference(std::vector<double> &v, const float *norm, const fl
     return size;
 }
 
+/* What one step should leave, element by element beside what it left. */
+template <typename T> struct QkvPairs {
+    std::vector<double> q_want, q_tol, kv_want, kv_tol;
+    std::vector<T> q_got, kv_got;
+    std::vector<unsigned char> rest; /* the pages, 0xff where an element belongs */
+};
+
+template <typename T>
+static void pair_page(QkvPairs<T> &p, const QkvRun<T> &got, uint32_t d, size_t head_at,
+                      uint32_t token) {
+    for (uint32_t c = 0; c < d / 8; c++) {
+        const size_t at = head_at + page_chunk_offset(d, token, c);
+        T e[8];
+        memcpy(e, got.kv.data() + at, 16);
+        p.kv_got.insert(p.kv_got.end(), e, e + 8);
+        memset(p.rest.data() + at, 0xff, 16);
+    }
+}
+
+template <typename T>
+static QkvPairs<T> pair_up(const QkvShape &sh, const Step &s, const std::vector<float> &qkv,
+                           const std::vector<float> &norms, const std::vector<float> &tables,
+                           uint64_t page_bytes, const QkvRun<T> &got) {
+    const uint32_t d = sh.head_dim, half = sh.rotary_dim / 2;
+    const uint32_t n_heads = sh.n_heads + 2 * sh.n_kv_heads;
+    QkvPairs<T> p;
+    p.rest = got.kv;
+    for (uint32_t t = 0; t < s.pos.size(); t++) {
+        if (s.tok_seq[t] < 0) continue;
+        const uint32_t pos = (uint32_t)s.pos[t], slot = s.seq[(size_t)s.tok_seq[t]].slot;
+        const float *cos = tables.data() + (size_t)pos * half;
+        const size_t page = (size_t)s.page_table[(size_t)slot * s.max_pages + pos / kPageTokens];
+        for (uint32_t head = 0; head < n_heads; head++) {
+            const float *x = qkv.data() + ((size_t)t * n_heads + head) * d;
+            const bool is_q = head < sh.n_heads, is_v = head >= sh.n_heads + sh.n_kv_heads;
+            std::vector<double> v(x, x + d);
+            double size = 0;
+            if (!is_v)
+                size = head_reference(v, sh.norms ? norms.data() + (is_q ? 0 : d) : nullptr, cos,
+                                      cos + tables.size() / 2, half);
+            for (uint32_t e = 0; e < d; e++) {
+                (is_q ? p.q_want : p.kv_want).push_back(v[e]);
+                (is_q ? p.q_tol : p.kv_tol).push_back(tolerance<T>(v[e], size));
+            }
+            const T *q = got.q.data() + ((size_t)t * sh.n_heads + head) * d;
+            const uint32_t kv_head = (head - sh.n_heads) % sh.n_kv_heads;
+            if (is_q)
+                p.q_got.insert(p.q_got.end(), q, q + d);
+            else
+                pair_page(p, got, d,
+                          page * page_bytes + page_head_offset(kv_head, d) +
+                              (is_v ? page_head_bytes(d) : 0),
+                          pos % kPageTokens);
+        }
+    }
+    return p;
+}
+
+static bool untouched(const void *p, size_t bytes) {
+    const unsigned char *b = static_cast<const unsigned char *>(p);
+    return std::all_of(b, b + bytes, [](unsigned char e) { return e == 0xff; });
+}
+
 template <typename T>
 static void check_qkv(Harness &h, const QkvShape &sh, uint32_t n, uint32_t max_position) {
     const std::string what =
         label("qkv_post %s heads %u/%u d %u rotary %u%s n %u", type_name(type_of<T>()), sh.n_heads,
               sh.n_kv_heads, sh.head_dim, sh.rotary_dim, sh.norms ? " norms" : "", n);
     const uint32_t d = sh.head_dim, half = sh.rotary_dim / 2;
-    const size_t width = (size_t)(sh.n_heads + 2 * sh.n_kv_heads) * d;
+    const size_t q_width = (size_t)sh.n_heads * d;
     const Step s = random_step(h, n, max_position);
-    const std::vector<float> qkv = h.random_values<float>(n * width, 8.0f);
+    const std::vector<float> qkv =
+        h.random_values<float>((size_t)n * (sh.n_heads + 2 * sh.n_kv_heads) * d, 8.0f);
     const std::vector<float> norms = h.random_values<float>(2 * d, 2.0f);
     const std::vector<float> tables =
         h.random_values<float>(std::max<size_t>((size_t)2 * max_position * half, 2));
@@ -285,73 +349,27 @@ static void check_qkv(Harness &h, const QkvShape &sh, uint32_t n, uint32_t max_p
     for (uint32_t i = 0; i < n; i++)
         order[i] = i;
     const QkvRun<T> got = run_qkv<T>(h, sh, s, qkv, norms, tables, order, page_bytes, what, false);
-
-    std::vector<double> q_want, q_tol, kv_want, kv_tol;
-    std::vector<T> q_got, kv_got;
-    std::vector<unsigned char> rest = got.kv; /* what is not a written element */
-    for (uint32_t t = 0; t < n; t++) {
-        if (s.tok_seq[t] < 0) continue;
-        const uint32_t pos = (uint32_t)s.pos[t];
-        const float *cos = tables.data() + (size_t)pos * half;
-        const float *sin = cos + tables.size() / 2;
-        for (uint32_t head = 0; head < sh.n_heads + 2 * sh.n_kv_heads; head++) {
-            const float *x = qkv.data() + t * width + (size_t)head * d;
-            std::vector<double> v(x, x + d);
-            const bool is_q = head < sh.n_heads, is_v = head >= sh.n_heads + sh.n_kv_heads;
-            double size = 0;
-            if (!is_v)
-                size = head_reference(v, sh.norms ? norms.data() + (is_q ? 0 : d) : nullptr, cos,
-                                      sin, half);
-            for (uint32_t e = 0; e < d; e++) {
-                (is_q ? q_want : kv_want).push_back(v[e]);
-                (is_q ? q_tol : kv_tol).push_back(tolerance<T>(v[e], size));
-            }
-            if (is_q) {
-                const T *from = got.q.data() + ((size_t)t * sh.n_heads + head) * d;
-                q_got.insert(q_got.end(), from, from + d);
-                continue;
-            }
-            const size_t page =
-                (size_t)s
-                    .page_table[(size_t)s.seq[s.tok_seq[t]].slot * s.max_pages + pos / kPageTokens];
-            const size_t base = page * page_bytes +
-                                page_head_offset((head - sh.n_heads) % sh.n_kv_heads, d) +
-                                (is_v ? page_head_bytes(d) : 0);
-            for (uint32_t c = 0; c < d / 8; c++) {
-                const size_t at = base + page_chunk_offset(d, pos % kPageTokens, c);
-                T e[8];
-                memcpy(e, got.kv.data() + at, 16);
-                kv_got.insert(kv_got.end(), e, e + 8);
-                memset(rest.data() + at, 0xff, 16);
-            }
-        }
-    }
-    h.near((what + ": q").c_str(), q_got, q_want, q_tol);
-    h.near((what + ": pages").c_str(), kv_got, kv_want, kv_tol);
-    h.check(std::all_of(rest.begin(), rest.end(), [](unsigned char b) { return b == 0xff; }),
+    const QkvPairs<T> p = pair_up(sh, s, qkv, norms, tables, page_bytes, got);
+    h.near((what + ": q").c_str(), p.q_got, p.q_want, p.q_tol);
+    h.near((what + ": pages").c_str(), p.kv_got, p.kv_want, p.kv_tol);
+    h.check(untouched(p.rest.data(), p.rest.size()),
             (what + ": wrote elsewhere in the pages").c_str());
     for (uint32_t t = 0; t < n; t++)
-        if (s.tok_seq[t] < 0) {
-            const unsigned char *row =
-                reinterpret_cast<const unsigned char *>(got.q.data() + (size_t)t * sh.n_heads * d);
-            h.check(std::all_of(row, row + (size_t)sh.n_heads * d * sizeof(T),
-                                [](unsigned char b) { return b == 0xff; }),
+        if (s.tok_seq[t] < 0)
+            h.check(untouched(got.q.data() + t * q_width, q_width * sizeof(T)),
                     (what + ": wrote q of a padded token").c_str());
-            break;
-        }
 
     /* the tokens in reverse, through a graph: the same bits everywhere */
     std::reverse(order.begin(), order.end());
     const QkvRun<T> back = run_qkv<T>(h, sh, s, qkv, norms, tables, order, page_bytes, what, n > 1);
     h.same((what + ": q reversed").c_str(), back.q.data(), got.q.data(), got.q.size() * sizeof(T));
     h.same((what + ": pages reversed").c_str(), back.kv.data(), got.kv.data(), got.kv.size());
-    /* one token alone */
     const uint32_t one = h.below(n);
     if (s.tok_seq[one] < 0) return;
     const QkvRun<T> alone =
         run_qkv<T>(h, sh, s, qkv, norms, tables, {one}, page_bytes, what, false);
-    h.same((what + ": a token alone").c_str(), alone.q.data(),
-           got.q.data() + (size_t)one * sh.n_heads * d, (size_t)sh.n_heads * d * sizeof(T));
+    h.same((what + ": a token alone").c_str(), alone.q.data(), got.q.data() + one * q_width,
+           q_width * sizeof(T));
 }
 
 /* --- kv_copy --- */
