@@ -30,6 +30,8 @@ typedef struct pgd_config {
     const char *device, *cpu_isa;
     uint64_t threads;
     /* engine */
+    double gpu_memory_utilization;
+    bool enforce_eager;
     uint64_t max_num_seqs, max_num_batched_tokens, block_size, kv_cache_memory_bytes;
     uint64_t max_queued_requests, max_bypass, steps_in_flight;
     bool enable_prefix_caching;

@@ -21,6 +21,7 @@
 typedef struct pgd_device_info {
     char name[96];
     uint32_t page_tokens_default, page_tokens_min, page_tokens_max; /* powers of two */
+    uint32_t max_seqs_default, max_tokens_default;
     uint32_t logits_rows; /* rows of one pass of the head, at most */
     bool host_memory;     /* device memory is host memory: the host reads and writes it */
     uint64_t mem_total, mem_available; /* when it was opened */

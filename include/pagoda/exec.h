@@ -37,7 +37,7 @@ struct pgd_exec {
     /* The late part of a plan with n_mask > 0 (plan.h): begin_late lends the buffer of the oldest
      * submitted plan whose late part is due, submit_late hands it over. Once for each such plan, in
      * order, any time after its submit: its forward pass does not wait, its logits do. Blocks
-     * never; the result of the step before does not wait either. */
+     * never; the result of the step before does not wait either. NULL: it takes no such plans. */
     pgd_plan_late *(*begin_late)(pgd_exec *x);
     void (*submit_late)(pgd_exec *x);
     /* The oldest finished step, or NULL. Borrowed until release. */
@@ -52,8 +52,8 @@ typedef struct pgd_exec_options {
     const char *device;     /* "cpu" | "cuda" | "auto": cuda where it can be used, else cpu */
     uint32_t n_threads;     /* CPU: 0 = all cores */
     int32_t isa;            /* CPU: a pgd_isa, or -1 for the best there is */
-    uint32_t max_seqs;      /* --max-num-seqs; also the number of slots is 2x this */
-    uint32_t max_tokens;    /* --max-num-batched-tokens */
+    uint32_t max_seqs;      /* --max-num-seqs; 0: device default. There are twice as many slots. */
+    uint32_t max_tokens;    /* --max-num-batched-tokens; 0: device default */
     uint32_t max_model_len; /* 0: of the model */
     uint32_t page_tokens;   /* --block-size; 0: device default */
     uint64_t kv_bytes;      /* --kv-cache-memory-bytes; 0: device default */

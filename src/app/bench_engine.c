@@ -29,25 +29,6 @@ static void wait_wake(pgd_offline *o) {
     pthread_mutex_unlock(&o->mutex);
 }
 
-static pgd_status open_exec(const pgd_offline_flags *f, const pgd_exec_options *base,
-                            pgd_offline *o, pgd_error *err) {
-    pgd_exec_options x = *base;
-    x.device = f->device;
-    if (strcmp(f->device, "auto") == 0) {
-        /* only a missing device or build means the CPU: a GPU that fails is an error */
-        x.device = "cuda";
-        pgd_error cuda = {0};
-        const pgd_status s = pgd_exec_open(o->model, &x, NULL, &o->exec, &cuda);
-        if (s != PGD_E_UNSUPPORTED && s != PGD_E_NOT_FOUND) {
-            if (s != PGD_OK) *err = cuda;
-            return s;
-        }
-        (void)fprintf(stderr, "%s: measuring the CPU\n", cuda.msg);
-        x.device = "cpu";
-    }
-    return pgd_exec_open(o->model, &x, NULL, &o->exec, err);
-}
-
 pgd_status pgd_offline_open(const pgd_offline_flags *f, uint32_t max_seqs, uint32_t max_len,
                             uint32_t max_requests, bool prefix_caching, pgd_offline *out,
                             pgd_error *err) {
@@ -69,6 +50,7 @@ pgd_status pgd_offline_open(const pgd_offline_flags *f, uint32_t max_seqs, uint3
     const bool auto_isa = strcmp(f->cpu_isa, "auto") == 0;
     if (!auto_isa) PGD_TRY(pgd_isa_parse(f->cpu_isa, &isa, err));
     const pgd_exec_options x = {
+        .device = f->device,
         .n_threads = (uint32_t)f->threads,
         .isa = auto_isa ? -1 : (int32_t)isa,
         .max_seqs = max_seqs,
@@ -76,13 +58,14 @@ pgd_status pgd_offline_open(const pgd_offline_flags *f, uint32_t max_seqs, uint3
         .max_model_len = max_len,
         .page_tokens = (uint32_t)f->block_size,
         .kv_bytes = f->kv_cache_memory_bytes,
+        .enforce_eager = f->enforce_eager,
         .steps_in_flight = (uint32_t)f->steps_in_flight,
         .dummy_weights = dummy,
     };
-    PGD_TRY(open_exec(f, &x, out, err));
+    PGD_TRY(pgd_exec_open(out->model, &x, NULL, &out->exec, err));
     const pgd_engine_options e = {
         .max_num_seqs = max_seqs,
-        .max_num_batched_tokens = (uint32_t)f->max_num_batched_tokens,
+        .max_num_batched_tokens = out->exec->info(out->exec)->limits.max_tokens,
         .max_model_len = max_len,
         .max_queued = max_requests,
         .prefix_caching = prefix_caching,

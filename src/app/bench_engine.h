@@ -16,7 +16,7 @@ typedef struct pgd_offline_flags {
     const char *model, *device, *load_format, *cpu_isa, *json;
     uint64_t threads, max_num_batched_tokens, block_size, kv_cache_memory_bytes, steps_in_flight;
     uint64_t seed;
-    bool help;
+    bool enforce_eager, help;
 } pgd_offline_flags;
 
 /* One request of a batch and when its tokens came (monotonic ns). */

@@ -29,12 +29,14 @@
         ROW(CHOICE, "load-format", FLAG(load_format), "auto", 0, 0, "auto|dummy",                  \
             "dummy: random weights."),                                                             \
         ROW(CHOICE, "device", FLAG(device), "auto", 0, 0, "auto|cpu|cuda",                         \
-            "auto and cpu: the CPU; this build has no other."),                                    \
+            "auto: the GPU when this build and machine have one, else the CPU."),                  \
+        ROW(SWITCH, "enforce-eager", FLAG(enforce_eager), NULL, 0, 0, NULL,                        \
+            "GPU: no recorded graphs."),                                                           \
         ROW(COUNT, "threads", FLAG(threads), "0", 0, 1024, "N", "CPU threads. 0: all cores."),     \
         ROW(CHOICE, "cpu-isa", FLAG(cpu_isa), "auto", 0, 0, "auto|scalar|avx2|avx512|avx512bf16",  \
             "Instruction set of the CPU kernels."),                                                \
-        ROW(COUNT, "max-num-batched-tokens", FLAG(max_num_batched_tokens), "512", 16, 1 << 20,     \
-            "N", "Token budget of a step."),                                                       \
+        ROW(COUNT, "max-num-batched-tokens", FLAG(max_num_batched_tokens), "0", 0, 1 << 20, "N",   \
+            "Token budget of a step. 0: 512 on the CPU, 8192 on a GPU."),                          \
         ROW(COUNT, "block-size", FLAG(block_size), "0", 0, 256, "N",                               \
             "Tokens of a KV block. 0: the device's default."),                                     \
         ROW(BYTES, "kv-cache-memory-bytes", FLAG(kv_cache_memory_bytes), "0", 0, 9e15, "BYTES",    \

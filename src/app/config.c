@@ -102,6 +102,14 @@ pgd_status pgd_config_set(pgd_config *c, const pgd_config_row *row, pgd_sv v, co
         *(double *)field(c, row) = s;
         return PGD_OK;
     }
+    case PGD_CONFIG_SHARE: {
+        double share = 0;
+        if (!pgd_parse_f64(v, &share) || !(share > 0) || share > 1)
+            return pgd_fail(err, PGD_E_INVALID, "%s: '%s' is not a number above 0 and at most 1",
+                            where, copy);
+        *(double *)field(c, row) = share;
+        return PGD_OK;
+    }
     case PGD_CONFIG_BOOL: {
         const bool yes = is_choice("true|1|yes|on", v);
         if (!yes && !is_choice("false|0|no|off", v))

@@ -78,6 +78,7 @@ static void print_value(const pgd_config *c, const pgd_config_row *row, pgd_buf 
         pgd_buf_put_u64(out, *(const uint64_t *)(const void *)at);
         break;
     case PGD_CONFIG_SECONDS:
+    case PGD_CONFIG_SHARE:
         pgd_buf_putf(out, "%g", *(const double *)(const void *)at);
         break;
     case PGD_CONFIG_BOOL:

@@ -25,6 +25,11 @@
         .name = (n), .type = PGD_CONFIG_SECONDS, .offset = AT(f), .def = (d), .arg = "SECONDS",    \
         .help = (h)                                                                                \
     }
+#define ROW_SHARE(n, f, d, h)                                                                      \
+    {                                                                                              \
+        .name = (n), .type = PGD_CONFIG_SHARE, .offset = AT(f), .def = (d), .arg = "SHARE",        \
+        .help = (h)                                                                                \
+    }
 #define ROW_BOOL(n, f, d, h)                                                                       \
     { .name = (n), .type = PGD_CONFIG_BOOL, .offset = AT(f), .def = (d), .help = (h) }
 #define ROW_CHOICE(n, f, d, c, h)                                                                  \
@@ -64,22 +69,31 @@ static const pgd_config_row model_rows[] = {
 
 static const pgd_config_row device_rows[] = {
     ROW_CHOICE("device", device, "auto", "auto|cpu|cuda|sim",
-               "Where the model runs. auto and cpu: the CPU; cuda is refused until its backend is "
-               "built. sim: no model, invented "
-               "tokens, for load tests of everything else."),
+               "Where the model runs. auto: the first NVIDIA GPU when this build has the CUDA "
+               "backend and the GPU can run it, else the CPU. sim: no model, invented tokens, for "
+               "load tests of everything else."),
+    ROW_SHARE("gpu-memory-utilization", gpu_memory_utilization, "0.9",
+              "Share of the GPU's memory to use; what weights and work space leave becomes KV "
+              "blocks."),
+    ROW_BOOL("enforce-eager", enforce_eager, "false",
+             "Launch every operation of a decode step by itself instead of a recorded graph."),
     ROW_COUNT("threads", threads, "0", 0, 1024, "CPU threads for the model. 0: all cores."),
     ROW_CHOICE("cpu-isa", cpu_isa, "auto", "auto|scalar|avx2|avx512|avx512bf16",
                "Instruction set of the CPU kernels. Results are bit-equal within one."),
 };
 
 static const pgd_config_row engine_rows[] = {
-    ROW_COUNT("max-num-seqs", max_num_seqs, "64", 1, 4096, "Most sequences running at once."),
-    ROW_COUNT("max-num-batched-tokens", max_num_batched_tokens, "512", 16, 1u << 20,
-              "Token budget of one step: decode tokens and chunks of prompts."),
+    ROW_COUNT("max-num-seqs", max_num_seqs, "0", 0, 4096,
+              "Most sequences running at once. 0: 64 on the CPU, 256 on a GPU."),
+    ROW_COUNT("max-num-batched-tokens", max_num_batched_tokens, "0", 0, 1u << 20,
+              "Token budget of one step: decode tokens and chunks of prompts. 0: 512 on the CPU, "
+              "8192 on a GPU."),
     ROW_COUNT("block-size", block_size, "0", 0, 256,
-              "Tokens in one KV block, a power of two. 0: the device's default (16 on the CPU)."),
+              "Tokens in one KV block, a power of two. 0: 16 on the CPU, 64 on a GPU, which has no "
+              "other."),
     ROW_BYTES("kv-cache-memory-bytes", kv_cache_memory_bytes, "0", 0, 1ull << 50,
-              "Memory for KV blocks. 0: on the CPU a quarter of what is free, at most 4 GiB."),
+              "Memory for KV blocks. 0: on the CPU a quarter of what is free, at most 4 GiB; on a "
+              "GPU what --gpu-memory-utilization leaves."),
     ROW_BOOL("enable-prefix-caching", enable_prefix_caching, "true",
              "Reuse KV blocks of equal prompt prefixes (within one tenant)."),
     ROW_CHOICE("scheduling-policy", scheduling_policy, "priority", "fcfs|priority",

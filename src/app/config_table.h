@@ -12,6 +12,7 @@ typedef enum pgd_config_type {
     PGD_CONFIG_COUNT,   /* uint64 within min..max */
     PGD_CONFIG_BYTES,   /* uint64, suffixes K M G (1024) or k m g (1000) with optional B/iB */
     PGD_CONFIG_SECONDS, /* double >= 0 */
+    PGD_CONFIG_SHARE,   /* double above 0, at most 1 */
     PGD_CONFIG_BOOL,    /* --x, --no-x; in file and environment true/false */
     PGD_CONFIG_CHOICE   /* one of `choices`, separated by '|' */
 } pgd_config_type;

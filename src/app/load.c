@@ -34,6 +34,8 @@ pgd_status pgd_server_open_model(pgd_server *s, pgd_error *err) {
     return PGD_OK;
 }
 
+enum { SIM_SEQS = 64, SIM_TOKENS = 512 }; /* unless the configuration says */
+
 /* 60 tokens a second for each stream, whatever the number of streams. */
 static pgd_status open_sim(pgd_server *s, pgd_error *err) {
     const pgd_config *c = s->config;
@@ -41,13 +43,16 @@ static pgd_status open_sim(pgd_server *s, pgd_error *err) {
     const uint32_t len = c->max_model_len != 0 ? (uint32_t)c->max_model_len
                                                : pgd_model_get_spec(s->model)->max_position;
     const uint32_t per_seq = (len + page - 1) / page;
+    const uint32_t seqs = c->max_num_seqs != 0 ? (uint32_t)c->max_num_seqs : SIM_SEQS;
+    const uint32_t tokens =
+        c->max_num_batched_tokens != 0 ? (uint32_t)c->max_num_batched_tokens : SIM_TOKENS;
     pgd_sim_options opt = {
-        .limits = {.max_seqs = (uint32_t)c->max_num_seqs,
-                   .max_tokens = (uint32_t)c->max_num_batched_tokens,
-                   .max_slots = 2 * (uint32_t)c->max_num_seqs,
+        .limits = {.max_seqs = seqs,
+                   .max_tokens = tokens,
+                   .max_slots = 2 * seqs,
                    .max_pages_per_seq = per_seq,
                    .page_tokens = page,
-                   .n_pages = per_seq * (uint32_t)c->max_num_seqs,
+                   .n_pages = per_seq * seqs,
                    .vocab_size = pgd_tokenizer_vocab_size(s->tokenizer)},
         .steps_in_flight = (uint32_t)c->steps_in_flight,
         .max_model_len = len,
@@ -68,7 +73,7 @@ static pgd_status open_exec(pgd_server *s, pgd_error *err) {
     const bool auto_isa = strcmp(c->cpu_isa, "auto") == 0;
     if (!auto_isa) PGD_TRY(pgd_isa_parse(c->cpu_isa, &isa, err));
     const pgd_exec_options opt = {
-        .device = strcmp(c->device, "auto") == 0 ? "cpu" : c->device,
+        .device = c->device,
         .n_threads = (uint32_t)c->threads,
         .isa = auto_isa ? -1 : (int32_t)isa,
         .max_seqs = (uint32_t)c->max_num_seqs,
@@ -76,6 +81,8 @@ static pgd_status open_exec(pgd_server *s, pgd_error *err) {
         .max_model_len = (uint32_t)c->max_model_len,
         .page_tokens = (uint32_t)c->block_size,
         .kv_bytes = c->kv_cache_memory_bytes,
+        .gpu_memory_utilization = c->gpu_memory_utilization,
+        .enforce_eager = c->enforce_eager,
         .steps_in_flight = (uint32_t)c->steps_in_flight,
         .dummy_weights = strcmp(c->load_format, "dummy") == 0,
     };
@@ -85,21 +92,23 @@ static pgd_status open_exec(pgd_server *s, pgd_error *err) {
 static void report_memory(const pgd_server *s) {
     const pgd_exec_info *info = s->exec->info(s->exec);
     const double mib = 1024.0 * 1024.0;
-    pgd_log(
-        PGD_LOG_INFO, "app",
-        "device %s: weights %.0f MiB, KV %.0f MiB in %u blocks of %u tokens, workspace %.0f MiB",
-        info->device_name, (double)info->weight_bytes / mib, (double)info->kv_bytes / mib,
-        info->limits.n_pages, info->limits.page_tokens, (double)info->workspace_bytes / mib);
+    pgd_log(PGD_LOG_INFO, "app",
+            "device %s: weights %.0f MiB, KV %.0f MiB in %u blocks of %u tokens, workspace %.0f "
+            "MiB, graphs %.0f MiB",
+            info->device_name, (double)info->weight_bytes / mib, (double)info->kv_bytes / mib,
+            info->limits.n_pages, info->limits.page_tokens, (double)info->workspace_bytes / mib,
+            (double)info->graph_bytes / mib);
 }
 
 pgd_status pgd_server_start_engine(pgd_server *s, pgd_error *err) {
     const pgd_config *c = s->config;
     PGD_TRY(open_exec(s, err));
     report_memory(s);
-    const uint32_t max_model_len = s->exec->info(s->exec)->max_model_len;
+    const pgd_exec_info *info = s->exec->info(s->exec);
+    const uint32_t max_model_len = info->max_model_len;
     const pgd_engine_options opt = {
-        .max_num_seqs = (uint32_t)c->max_num_seqs,
-        .max_num_batched_tokens = (uint32_t)c->max_num_batched_tokens,
+        .max_num_seqs = info->limits.max_seqs,
+        .max_num_batched_tokens = info->limits.max_tokens,
         .max_model_len = max_model_len,
         .max_queued = (uint32_t)c->max_queued_requests,
         .max_bypass = (uint32_t)c->max_bypass,

@@ -29,13 +29,13 @@ static double gib(uint64_t bytes) {
 }
 
 static pgd_status check_options(const pgd_exec_options *o, pgd_error *err) {
-    if (o->max_seqs < 1 || o->max_seqs > MAX_SEQS)
-        return pgd_fail(err, PGD_E_INVALID, "--max-num-seqs is %" PRIu32 ", expected 1 to %d",
+    if (o->max_seqs > MAX_SEQS)
+        return pgd_fail(err, PGD_E_INVALID, "--max-num-seqs is %" PRIu32 ", expected at most %d",
                         o->max_seqs, MAX_SEQS);
-    if (o->max_tokens < 1 || o->max_tokens > MAX_TOKENS)
+    if (o->max_tokens > MAX_TOKENS)
         return pgd_fail(err, PGD_E_INVALID,
-                        "--max-num-batched-tokens is %" PRIu32 ", expected 1 to %d", o->max_tokens,
-                        MAX_TOKENS);
+                        "--max-num-batched-tokens is %" PRIu32 ", expected at most %d",
+                        o->max_tokens, MAX_TOKENS);
     if (o->steps_in_flight > PGD_MAX_STEPS_IN_FLIGHT)
         return pgd_fail(err, PGD_E_INVALID, "steps in flight: %" PRIu32 ", expected 1 to %d",
                         o->steps_in_flight, PGD_MAX_STEPS_IN_FLIGHT);
@@ -170,10 +170,12 @@ pgd_status sizing_decide(const pgd_exec_options *opt, const pgd_model *model, pg
                          sizing *out, pgd_error *err) {
     const pgd_model_spec *const s = pgd_model_get_spec(model);
     PGD_TRY(check_options(opt, err));
+    const uint32_t seqs = opt->max_seqs ? opt->max_seqs : dev->info.max_seqs_default;
     *out = (sizing){.steps_in_flight = opt->steps_in_flight ? opt->steps_in_flight : 2};
-    out->limits = (pgd_plan_limits){.max_seqs = opt->max_seqs,
-                                    .max_tokens = opt->max_tokens,
-                                    .max_slots = 2 * opt->max_seqs,
+    out->limits = (pgd_plan_limits){.max_seqs = seqs,
+                                    .max_tokens = opt->max_tokens ? opt->max_tokens
+                                                                  : dev->info.max_tokens_default,
+                                    .max_slots = 2 * seqs,
                                     .vocab_size = s->vocab_size};
     PGD_TRY(decide_page(opt, s, dev, out, err));
     PGD_TRY(decide_context(opt, s, out, err));

@@ -154,6 +154,8 @@ static void fill_base(pgd_cpu_device *c) {
     b->info.page_tokens_default = 16;
     b->info.page_tokens_min = 16;
     b->info.page_tokens_max = 256;
+    b->info.max_seqs_default = 64;
+    b->info.max_tokens_default = 512;
     b->info.logits_rows = LOGITS_ROWS;
     b->info.host_memory = true;
     b->info.mem_total = pgd_mem_total();

@@ -173,6 +173,8 @@ static pgd_status describe(pgd_cuda_device *c, pgd_error *err) {
     (void)snprintf(i->name, sizeof i->name, "cuda %.60s, sm_%d%d", prop.name, prop.major,
                    prop.minor);
     i->page_tokens_default = i->page_tokens_min = i->page_tokens_max = PGD_CUDA_PAGE_TOKENS;
+    i->max_seqs_default = 256;
+    i->max_tokens_default = 8192;
     i->logits_rows = PGD_CUDA_LOGITS_ROWS;
     i->host_memory = false;
     i->mem_total = total;

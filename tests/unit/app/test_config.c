@@ -106,6 +106,8 @@ static void errors_name_source_value_and_bound(void **state) {
         {"--log-level", "loud", "--log-level: 'loud' is none of"},
         {"--block-size", "24", "--block-size: 24 is no power of two"},
         {"--drain-timeout", "-3", "--drain-timeout: '-3' is not a number of seconds"},
+        {"--gpu-memory-utilization", "0", "'0' is not a number above 0 and at most 1"},
+        {"--gpu-memory-utilization", "1.01", "'1.01' is not a number above 0 and at most 1"},
         {"--prot", "1", "unknown flag --prot"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
