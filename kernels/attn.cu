@@ -63,11 +63,17 @@ static int choose_route(AttnRoute *route) {
     return rc;
 }
 
+static bool by_wgmma(uint32_t head_dim) {
+    return head_dim == 64 || head_dim == 128;
+}
+
 int pgd_k_attn_init(const pgd_k_attn_limits *l) {
     if (!attn_supported(l)) return (int)cudaErrorInvalidValue;
     AttnRoute route = AttnRoute::automatic;
     int rc = choose_route(&route);
     if (!rc && route == AttnRoute::automatic) rc = attn_decode_init(l->type, l->head_dim);
+    if (!rc && route == AttnRoute::automatic && by_wgmma(l->head_dim))
+        rc = attn_prefill_init(l->type, l->head_dim);
     return rc ? rc : attn_generic_init(l->type, l->head_dim, route == AttnRoute::automatic);
 }
 
@@ -280,6 +286,10 @@ int attn_run_by(AttnRoute route, const pgd_k_attn *a, cudaStream_t stream) {
     }
     if (rc || rows <= r.decode_rows) return rc;
     const uint32_t tiles = (uint32_t)((uint64_t)a->n_tok * p.group / r.tile_rows) + a->n_seq;
+    if ((route == AttnRoute::automatic || route == AttnRoute::decode ||
+         route == AttnRoute::prefill) &&
+        by_wgmma(l->head_dim))
+        return attn_prefill_launch(p, l->type, l->head_dim, tiles, stream);
     return attn_generic_launch(p, l->type, l->head_dim, r.wide, tiles, stream);
 }
 

@@ -124,7 +124,7 @@ struct AttnCounts {
     uint32_t n_items, n_tiles;
 };
 
-enum class AttnRoute { automatic, generic, decode, prefill };
+enum class AttnRoute { automatic, generic, decode, prefill, wide };
 
 struct AttnParams {
     const void *q;
@@ -163,5 +163,10 @@ int attn_decode_launch(const AttnParams &p, pgd_dtype type, uint32_t head_dim, u
 int attn_generic_init(pgd_dtype type, uint32_t head_dim, uint32_t wide);
 int attn_generic_launch(const AttnParams &p, pgd_dtype type, uint32_t head_dim, uint32_t wide,
                         uint32_t max_tiles, cudaStream_t stream);
+
+/* By wgmma, head dimensions 64 and 128; tiles of attn_tile_rows. */
+int attn_prefill_init(pgd_dtype type, uint32_t head_dim);
+int attn_prefill_launch(const AttnParams &p, pgd_dtype type, uint32_t head_dim, uint32_t max_tiles,
+                        cudaStream_t stream);
 
 #endif

@@ -167,7 +167,8 @@ static const char *route_name(AttnRoute r) {
     return r == AttnRoute::automatic ? "automatic"
            : r == AttnRoute::generic ? "generic"
            : r == AttnRoute::decode  ? "decode"
-                                     : "prefill";
+           : r == AttnRoute::prefill ? "prefill"
+                                     : "wide";
 }
 
 template <typename T> class Case {

@@ -36,6 +36,7 @@ template <typename T> static void check_shape(Case<T> &c) {
     for (uint32_t s = 0; s <= last; s++)
         all.push_back({s, 0, c.len[s]});
     c.stage(all, 3);
+    c.step(AttnRoute::wide, "whole sequences");
     c.step(AttnRoute::prefill, "whole sequences");
     c.step(AttnRoute::automatic, "whole sequences");
     for (uint32_t n_new = 1; n_new <= 4; n_new++) {
@@ -282,8 +283,9 @@ static void bench(Harness &h) {
         for (uint32_t batch : {1u, 8u, 64u, 256u})
             b.run("attn decode", AttnRoute::automatic, batch, ctx - 1, 1);
     b.run("attn decode", AttnRoute::automatic, 1, 131071, 1);
-    for (AttnRoute route : {AttnRoute::generic, AttnRoute::prefill}) {
-        const char *name = route == AttnRoute::generic ? "attn generic" : "attn prefill";
+    for (AttnRoute route : {AttnRoute::generic, AttnRoute::wide, AttnRoute::prefill}) {
+        const std::string text = std::string("attn ") + route_name(route);
+        const char *const name = text.c_str();
         for (uint32_t n : {1024u, 2048u, 8192u})
             b.run(name, route, 1, 0, n);
         b.run(name, route, 1, 8192, 512);
@@ -293,6 +295,7 @@ static void bench(Harness &h) {
 }
 
 int main(int argc, char **argv) {
+    setvbuf(stdout, nullptr, _IOLBF, 0); /* a hang shall not hide what came before */
     Harness h(argc, argv);
     check_shapes<__nv_bfloat16>(h);
     check_shapes<__half>(h);
