@@ -40,7 +40,8 @@ void pgd_engine_destroy(pgd_engine **e);
 /* Start the engine's own thread. */
 pgd_status pgd_engine_start(pgd_engine *e, pgd_error *err);
 
-/* Tokens that the device samples from: what a grammar's vocabulary must have. Any thread. */
+/* Tokens that the device samples from: what a grammar's vocabulary must have; 0 where the executor
+ * takes no masks. Any thread. */
 uint32_t pgd_engine_vocab_size(const pgd_engine *e);
 
 /* Hand over a request (any thread). From here on the engine answers on req->sink. Errors, the

@@ -54,6 +54,7 @@ typedef struct pgd_step_view {
     const int32_t *row_target; /* [n_rows] scored token id, or -1: this row samples */
     const pgd_slots *slots;
     uint32_t page_tokens; /* a power of two */
+    const uint32_t *mask; /* rows of the late part, [n_mask][pgd_mask_words]; NULL: none */
 } pgd_step_view;
 
 /* y[i] = table[ids[i]]; table [vocab, d] any float type, y [n_tok, d] f32. */
@@ -130,6 +131,14 @@ typedef struct pgd_logits_post_args {
     pgd_tensor logits;
 } pgd_logits_post_args;
 
+/* logits [n_rows, vocab] f32 in place: in sampling rows of sequences with PGD_PLAN_MASK, -inf for
+ * every token whose bit of step.mask is 0. The mask row of sequence i is the number of such
+ * sequences before it. Behind logits_post, and only in steps that have masks; a device that lacks
+ * it serves no grammars. */
+typedef struct pgd_logits_mask_args {
+    pgd_tensor logits;
+} pgd_logits_mask_args;
+
 /* For each row: a sampling row draws argmax_i(logit_i / T + gumbel(seed, choice, position, i)) over
  * the tokens that min-p, top-k and top-p keep (position = pos + 1, purpose PGD_RNG_SAMPLE), or the
  * argmax when greedy; writes sample_out, last_token, and counts the token when penalties are on. A
@@ -187,6 +196,7 @@ typedef struct pgd_step_fill_args {
     X(ATTN, attn)                                                                                  \
     X(GATHER, gather)                                                                              \
     X(LOGITS_POST, logits_post)                                                                    \
+    X(LOGITS_MASK, logits_mask)                                                                    \
     X(SAMPLE, sample)                                                                              \
     X(KV_COPY, kv_copy)                                                                            \
     X(SLOTS_APPLY, slots_apply)                                                                    \

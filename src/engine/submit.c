@@ -70,6 +70,8 @@ static pgd_status check_request(const pgd_engine *e, const pgd_request *r, pgd_e
         if (isnan(r->bias[i].value))
             return pgd_fail(err, PGD_E_INVALID, "bias of token %d is not a number", r->bias[i].id);
     }
+    if (r->grammar && !e->exec->begin_late)
+        return pgd_fail(err, PGD_E_UNSUPPORTED, "this device does not mask logits: no grammars");
     if (r->grammar && pgd_grammar_vocab_size(r->grammar) != e->info->limits.vocab_size)
         return pgd_fail(err, PGD_E_INTERNAL, "a grammar for %u tokens, the device has %u",
                         pgd_grammar_vocab_size(r->grammar), e->info->limits.vocab_size);
@@ -111,7 +113,7 @@ static pgd_job *make_job(const pgd_engine *e, pgd_request *r) {
 }
 
 uint32_t pgd_engine_vocab_size(const pgd_engine *e) {
-    return e->info->limits.vocab_size;
+    return e->exec->begin_late ? e->info->limits.vocab_size : 0;
 }
 
 pgd_status pgd_engine_submit(pgd_engine *e, pgd_request *r, pgd_error *err) {

@@ -6,8 +6,10 @@
  * depend on its tile, since no operation reduces across rows. The only arguments that change from
  * step to step are the output pointers of `sample`, and only where there are several tiles.
  *
- * Body and head are launched apart, so that what the head waits for on the host (a grammar's say)
- * can be computed while the body runs. Allocates nothing. Thread: the rank's. */
+ * Body and head are launched apart, so that what the head waits for on the host (a grammar's masks)
+ * can be computed while the body runs. Masks are an operation of their own between the last two of
+ * the head: steps without them do not know of it, and steps with them run their head unrecorded.
+ * Allocates nothing. Thread: the rank's. */
 #include "program.h"
 
 #include "pagoda/mem.h"
@@ -77,6 +79,7 @@ static uint32_t count_samples(const pgd_plan *plan, uint32_t end) {
 
 pgd_status program_run_head(program *p, const pgd_step_view *view, const pgd_plan *plan) {
     pgd_sample_args *const sample = &p->op[p->n_ops - 1].args.sample;
+    const pgd_logits_mask_args mask = {.logits = sample->logits};
     for (uint32_t first = 0; first < view->n_rows; first += p->tile_rows) {
         const uint32_t left = view->n_rows - first;
         const uint32_t n_sample = first ? count_samples(plan, first) : 0;
@@ -87,7 +90,9 @@ pgd_status program_run_head(program *p, const pgd_step_view *view, const pgd_pla
         tile.row_target += first;
         sample->sample_out = p->bufs.sample + n_sample;
         sample->score_out = p->bufs.score + (first - n_sample);
-        PGD_TRY(run_ops(p, p->n_body, p->n_ops, &tile));
+        PGD_TRY(run_ops(p, p->n_body, p->n_ops - 1, &tile));
+        if (view->mask) PGD_TRY(p->dev->op[PGD_OP_LOGITS_MASK](p->dev, &mask, &tile));
+        PGD_TRY(run_ops(p, p->n_ops - 1, p->n_ops, &tile));
     }
     return PGD_OK;
 }
@@ -107,22 +112,33 @@ pgd_status program_launch_body(program *p, const pgd_plan *plan, program_step *o
     PGD_TRY(apply_diffs(p, plan));
     if (plan->n_tok == 0) return PGD_OK;
     const uint32_t max_new = longest(plan);
-    out->graph = graphs_find(&p->graphs, plan, max_new);
-    if (out->graph >= 0) return dev->graph_launch(dev, p->graphs.body[out->graph]);
     out->view =
         step_view(&p->bufs, &p->slots, plan->n_seq, plan->n_tok, plan->n_sample + plan->n_score);
     out->view.max_new = max_new;
+    out->graph = graphs_find(&p->graphs, plan, max_new);
+    if (out->graph >= 0) return dev->graph_launch(dev, p->graphs.body[out->graph]);
     p->bufs.fill.plan = device_plan(p, plan);
     return program_run_body(p, &out->view);
 }
 
-pgd_status program_launch_head(program *p, const program_step *s, const step_out *out) {
+/* The masks as the device sees them. */
+static pgd_status send_masks(const program *p, const pgd_plan_late *late, const uint32_t **out) {
+    const pgd_plan_late *const there = p->bufs.late ? p->bufs.late : late;
+    if (p->bufs.late) PGD_TRY(p->dev->send(p->dev, p->bufs.late, late, late->bytes));
+    *out = (const uint32_t *)(const void *)(there + 1);
+    return PGD_OK;
+}
+
+pgd_status program_launch_head(program *p, const program_step *s, const pgd_plan_late *late,
+                               const step_out *out) {
     pgd_device *const dev = p->dev;
     const pgd_plan *const plan = s->plan;
-    if (s->graph >= 0)
+    pgd_step_view view = s->view;
+    if (late) PGD_TRY(send_masks(p, late, &view.mask));
+    if (s->graph >= 0 && !late)
         PGD_TRY(dev->graph_launch(dev, p->graphs.head[s->graph]));
     else
-        PGD_TRY(program_run_head(p, &s->view, plan));
+        PGD_TRY(program_run_head(p, &view, plan));
     if (plan->n_sample)
         PGD_TRY(dev->fetch(dev, out->sample, p->bufs.sample, plan->n_sample * sizeof *out->sample));
     if (plan->n_score)

@@ -99,10 +99,11 @@ typedef struct program_step {
 } program_step;
 
 /* Enqueue a checked plan, in two parts: all up to the residual stream of the last layer, then what
- * the logits need and the results. The plan is host_alloc memory. Allocates nothing. Returns
- * PGD_E_DEVICE when the device failed. */
+ * the logits need and the results. The plan and its late part (NULL where it has none) are
+ * host_alloc memory. Allocates nothing. Returns PGD_E_DEVICE when the device failed. */
 pgd_status program_launch_body(program *p, const pgd_plan *plan, program_step *out);
-pgd_status program_launch_head(program *p, const program_step *s, const step_out *out);
+pgd_status program_launch_head(program *p, const program_step *s, const pgd_plan_late *late,
+                               const step_out *out);
 
 /* The operations of both parts, for a view whose plan the device has; results stay in bufs. plan:
  * of the results, or NULL when they are one tile. */

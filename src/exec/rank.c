@@ -11,6 +11,9 @@
  * that the device goes from one to the next by itself. The thread publishes before it launches;
  * a device that is done when the launch returns (the CPU) thus runs and publishes step by step.
  *
+ * A plan with masks has its late part handed over through a ring of its own: the thread launches
+ * the body, waits for that, and launches the head.
+ *
  * All calls on the device come from the rank thread, loading included: pgd_exec_open waits for the
  * first word of `results`. A device error is final: the step that met it and all later ones carry
  * PGD_E_DEVICE, and nothing runs any more. A plan that fails its check is a bug of the engine and
@@ -36,8 +39,10 @@ static const uint64_t poll_ns = 20000; /* between looks at a running step */
 
 typedef struct rank_step {
     void *plan;             /* max_plan_bytes, host_alloc, as are */
+    pgd_plan_late *late;    /* pgd_plan_late_room; NULL: the device has no operation for masks */
     pgd_sample_out *sample; /* [max_seqs] */
     pgd_score_out *score;   /* [max_tokens] */
+    bool late_due;          /* wants a late part that was not handed over; engine thread */
     pgd_status launched;    /* not PGD_OK: nothing of it runs */
     pgd_step_result result;
 } rank_step;
@@ -48,7 +53,7 @@ typedef struct rank_exec {
     pgd_exec_options opt;
     rank_device device;
     pgd_exec_info info; /* written while opening, then read-only */
-    pgd_ring *to_rank, *results;
+    pgd_ring *to_rank, *late, *results;
     pthread_t thread;
     rank_step step[PGD_MAX_STEPS_IN_FLIGHT];
     void (*notify)(void *ctx);
@@ -78,9 +83,11 @@ static pgd_status alloc_steps(rank_exec *r, const pgd_plan_limits *l, pgd_error 
     for (uint32_t i = 0; i < r->info.steps_in_flight; i++) {
         rank_step *const s = &r->step[i];
         s->plan = dev->host_alloc(dev, l->max_plan_bytes);
+        if (dev->op[PGD_OP_LOGITS_MASK]) s->late = dev->host_alloc(dev, pgd_plan_late_room(l));
         s->sample = dev->host_alloc(dev, l->max_seqs * sizeof *s->sample);
         s->score = dev->host_alloc(dev, l->max_tokens * sizeof *s->score);
-        if (!s->plan || !s->sample || !s->score)
+        const bool late = s->late || !dev->op[PGD_OP_LOGITS_MASK];
+        if (!s->plan || !late || !s->sample || !s->score)
             return pgd_fail(err, PGD_E_NOMEM, "no memory for the buffers of %u steps",
                             r->info.steps_in_flight);
     }
@@ -93,6 +100,7 @@ static void free_steps(rank_exec *r) {
     for (uint32_t i = 0; i < PGD_MAX_STEPS_IN_FLIGHT; i++) {
         const rank_step *const s = &r->step[i];
         if (s->plan) dev->host_free(dev, s->plan, l->max_plan_bytes);
+        if (s->late) dev->host_free(dev, s->late, pgd_plan_late_room(l));
         if (s->sample) dev->host_free(dev, s->sample, l->max_seqs * sizeof *s->sample);
         if (s->score) dev->host_free(dev, s->score, l->max_tokens * sizeof *s->score);
     }
@@ -193,6 +201,26 @@ static pgd_status look_for_failure(rank_exec *r, const pgd_plan *plan, pgd_statu
     return PGD_E_DEVICE;
 }
 
+static void publish_done(rank_exec *r);
+
+/* Wait for the late part of step `index`, whose body runs. The engine makes it out of the results
+ * of the steps before, so those are published meanwhile. */
+static pgd_status wait_late(rank_exec *r, uint32_t index) {
+    const pgd_plan *const plan = r->step[index].plan;
+    pgd_error err = {0};
+    uint64_t word;
+    for (;;) {
+        publish_done(r);
+        const bool running = r->n_published != r->n_launched;
+        if (pgd_ring_wait(r->late, &word, running ? poll_ns : forever)) break;
+    }
+    if (word == stop_word) return PGD_E_CANCELLED;
+    PGD_ASSERT(word == index); /* they come in the order of their plans */
+    const pgd_status s = pgd_plan_late_check(plan, r->step[index].late, &r->info.limits, &err);
+    if (s != PGD_OK) pgd_log(PGD_LOG_ERROR, "exec", "refused %s", err.msg);
+    return s;
+}
+
 static pgd_status launch_parts(rank_exec *r, uint32_t index) {
     pgd_device *const dev = r->dev;
     rank_step *const s = &r->step[index];
@@ -200,7 +228,9 @@ static pgd_status launch_parts(rank_exec *r, uint32_t index) {
     program_step part;
     PGD_TRY(dev->begin(dev, index));
     PGD_TRY(program_launch_body(&r->prog, s->plan, &part));
-    PGD_TRY(program_launch_head(&r->prog, &part, &out));
+    const bool masks = ((const pgd_plan *)s->plan)->n_mask > 0;
+    if (masks) PGD_TRY(wait_late(r, index));
+    PGD_TRY(program_launch_head(&r->prog, &part, masks ? s->late : NULL, &out));
     return dev->mark(dev, index);
 }
 
@@ -211,6 +241,7 @@ static pgd_status launch(rank_exec *r, uint32_t index) {
     pgd_noalloc_begin();
     const pgd_status st = launch_parts(r, index);
     pgd_noalloc_end();
+    if (st == PGD_E_CANCELLED) return st; /* the executor is being destroyed */
     return look_for_failure(r, plan, st);
 }
 
@@ -283,7 +314,30 @@ static void *rank_begin(pgd_exec *x) {
 static void rank_submit(pgd_exec *x) {
     rank_exec *const r = rank_of(x);
     PGD_ASSERT(r->n_begun == r->n_submitted + 1);
+    rank_step *const s = &r->step[r->n_submitted % r->info.steps_in_flight];
+    s->late_due = ((const pgd_plan *)s->plan)->n_mask > 0;
     const bool pushed = pgd_ring_push(r->to_rank, r->n_submitted++ % r->info.steps_in_flight);
+    PGD_ASSERT(pushed);
+}
+
+static rank_step *first_late(rank_exec *r) {
+    for (uint64_t k = r->n_released; k < r->n_submitted; k++) {
+        rank_step *const s = &r->step[k % r->info.steps_in_flight];
+        if (s->late_due) return s;
+    }
+    PGD_ASSERT(!"a late part is due");
+    return NULL;
+}
+
+static pgd_plan_late *rank_begin_late(pgd_exec *x) {
+    return first_late(rank_of(x))->late;
+}
+
+static void rank_submit_late(pgd_exec *x) {
+    rank_exec *const r = rank_of(x);
+    rank_step *const s = first_late(r);
+    s->late_due = false;
+    const bool pushed = pgd_ring_push(r->late, (uint64_t)(s - r->step));
     PGD_ASSERT(pushed);
 }
 
@@ -310,13 +364,14 @@ static void rank_on_result(pgd_exec *x, void (*fn)(void *ctx), void *ctx) {
 
 static void free_exec(rank_exec *r) {
     pgd_ring_destroy(&r->to_rank);
+    pgd_ring_destroy(&r->late);
     pgd_ring_destroy(&r->results);
     pgd_free(r);
 }
 
 static void rank_destroy(pgd_exec *x) {
     rank_exec *const r = rank_of(x);
-    const bool pushed = pgd_ring_push(r->to_rank, stop_word);
+    const bool pushed = pgd_ring_push(r->late, stop_word) && pgd_ring_push(r->to_rank, stop_word);
     PGD_ASSERT(pushed);
     (void)pthread_join(r->thread, NULL);
     free_exec(r);
@@ -324,6 +379,7 @@ static void rank_destroy(pgd_exec *x) {
 
 static pgd_status start(rank_exec *r, pgd_error *err) {
     if (pgd_ring_create(&r->to_rank, RING_CAPACITY) != PGD_OK ||
+        pgd_ring_create(&r->late, RING_CAPACITY) != PGD_OK ||
         pgd_ring_create(&r->results, RING_CAPACITY) != PGD_OK)
         return pgd_fail(err, PGD_E_NOMEM, "no memory for an executor");
     const int e = pthread_create(&r->thread, NULL, rank_main, r);
@@ -353,6 +409,10 @@ pgd_status rank_open(const pgd_model *model, const pgd_exec_options *opt, rank_d
         (void)pgd_ring_wait(r->results, &word, forever);
         s = r->open_status;
         if (s == PGD_OK) {
+            if (r->step[0].late) {
+                r->base.begin_late = rank_begin_late;
+                r->base.submit_late = rank_submit_late;
+            }
             *out = &r->base;
             return PGD_OK;
         }

@@ -54,13 +54,14 @@ pgd_status step_buffers_create(step_buffers *b, const pgd_plan_limits *lim, devm
     PGD_TRY(devmem_array(mem, "results", n, sizeof(pgd_score_out), &p, err));
     b->score = p;
     if (mem->dev->info.host_memory) return PGD_OK;
+    PGD_TRY(devmem_array(mem, "masks", pgd_plan_late_room(lim), 1, &b->late, err));
     return devmem_array(mem, "step plan", lim->max_plan_bytes, 1, &b->plan, err);
 }
 
 uint64_t step_buffers_bytes(const pgd_plan_limits *lim, const pgd_device_info *dev) {
     return lim->max_seqs * (sizeof(pgd_plan_seq) + sizeof(pgd_sample_out)) +
            lim->max_tokens * (N_ARRAYS * sizeof(int32_t) + sizeof(pgd_score_out)) +
-           (dev->host_memory ? 0 : lim->max_plan_bytes);
+           (dev->host_memory ? 0 : lim->max_plan_bytes + pgd_plan_late_room(lim));
 }
 
 pgd_step_view step_view(const step_buffers *b, const pgd_slots *slots, uint32_t n_seq,

@@ -17,7 +17,8 @@ typedef struct step_buffers {
     pgd_step_fill_args fill; /* arrays of max_seqs sequences, max_tokens tokens and rows */
     pgd_sample_out *sample;  /* [max_seqs] */
     pgd_score_out *score;    /* [max_tokens] */
-    void *plan;              /* where the plan is sent; NULL: the device reads it where it is */
+    void *plan;              /* where the plan is sent; NULL: the device reads it where it is, */
+    void *late;              /* and the same of its late part */
 } step_buffers;
 
 pgd_status step_buffers_create(step_buffers *b, const pgd_plan_limits *lim, devmem *mem,

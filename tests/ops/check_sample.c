@@ -434,6 +434,39 @@ static void check_processing(check *c) {
     close_rows(&r);
 }
 
+/* Some rows sample under masks, some freely, one is scored; vocabularies end inside a word or not.
+ */
+static void check_masks(check *c, uint32_t vocab) {
+    enum { ROWS = 7 };
+    static const bool masked[ROWS] = {true, false, true, true, false, false, true};
+    const uint32_t words = pgd_mask_words(vocab);
+    rows_case r;
+    open_rows(&r, c, ROWS, vocab);
+    float *const before = check_alloc((size_t)ROWS * vocab * 4);
+    uint32_t *const mask = check_alloc((size_t)ROWS * words * 4), n_masks = 0;
+    check_fill(c, r.logits, PGD_F32, ROWS * vocab, 4.0F);
+    memcpy(before, r.logits, (size_t)ROWS * vocab * 4);
+    for (uint32_t i = 0; i < ROWS * words; i++)
+        mask[i] = i % 3 ? (uint32_t)(check_rand(c) * 2e9F) : i % 2 ? UINT32_MAX : 0;
+    for (uint32_t i = 0; i < ROWS; i++) {
+        r.seq[i].flags = PGD_PLAN_SAMPLE | (masked[i] ? (uint32_t)PGD_PLAN_MASK : 0U);
+        if (i == 4) r.target[i] = 0;
+    }
+    r.step.mask = mask;
+    const pgd_logits_mask_args args = {.logits = pgd_tensor_2d(r.logits, PGD_F32, ROWS, vocab)};
+    check_run(c->dev, PGD_OP_LOGITS_MASK, &args, &r.step);
+    for (uint32_t i = 0; i < ROWS; i++) {
+        float *const want = before + (size_t)i * vocab;
+        for (uint32_t t = 0; masked[i] && t < vocab; t++)
+            if (!(mask[n_masks * words + t / 32] >> (t % 32) & 1)) want[t] = -INFINITY;
+        n_masks += masked[i];
+    }
+    check_same(c, "logits_mask", r.logits, before, (size_t)ROWS * vocab * 4);
+    check_free(c, before, "masks' logits");
+    check_free(c, mask, "masks");
+    close_rows(&r);
+}
+
 void check_sample(check *c) {
     static const uint32_t vocabs[] = {1, 7, 1000, 5003};
     for (uint32_t v = 0; v < sizeof vocabs / sizeof *vocabs; v++)
@@ -445,6 +478,8 @@ void check_sample(check *c) {
     check_frequencies(c, 0.7F, 0.8F, 0);
     check_frequencies(c, 1.3F, 0.95F, 10);
     check_processing(c);
+    check_masks(c, 5003);
+    check_masks(c, 64);
 }
 
 typedef struct bench_arg {

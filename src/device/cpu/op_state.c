@@ -130,6 +130,39 @@ static void post_rows(void *arg, uint64_t begin, uint64_t end, uint32_t thread) 
     }
 }
 
+static void mask_row(float *x, uint32_t n, const uint32_t *bits) {
+    for (uint32_t w = 0; w * 32 < n; w++) {
+        const uint32_t m = bits[w], end = n - w * 32 < 32 ? n - w * 32 : 32;
+        if (m == UINT32_MAX) continue;
+        for (uint32_t i = 0; i < end; i++)
+            if (!(m >> i & 1)) x[w * 32 + i] = -INFINITY;
+    }
+}
+
+static void mask_rows(void *arg, uint64_t begin, uint64_t end, uint32_t thread) {
+    const post_job *const j = arg;
+    const pgd_step_view *v = j->step;
+    const uint32_t vocab = (uint32_t)j->a->logits.shape[1];
+    (void)thread;
+    for (uint64_t r = begin; r < end; r++) {
+        const uint32_t seq = (uint32_t)v->row_seq[r];
+        uint32_t n_before = 0;
+        if (v->row_target[r] >= 0 || !(v->seq[seq].flags & PGD_PLAN_MASK)) continue;
+        for (uint32_t i = 0; i < seq; i++)
+            n_before += v->seq[i].flags & PGD_PLAN_MASK ? 1 : 0;
+        mask_row((float *)(void *)pgd_cpu_row(&j->a->logits, r), vocab,
+                 v->mask + (size_t)n_before * pgd_mask_words(vocab));
+    }
+}
+
+pgd_status pgd_cpu_logits_mask(pgd_device *d, const void *args, const pgd_step_view *step) {
+    const pgd_logits_mask_args *a = args;
+    const pgd_logits_post_args post = {.logits = a->logits};
+    post_job j = {.a = &post, .step = step};
+    pgd_pool_for(step->n_rows > 1 ? pgd_cpu_of(d)->pool : NULL, step->n_rows, 1, mask_rows, &j);
+    return PGD_OK;
+}
+
 pgd_status pgd_cpu_logits_post(pgd_device *d, const void *args, const pgd_step_view *step) {
     post_job j = {.a = args, .step = step};
     pgd_pool_for(step->n_rows > 1 ? pgd_cpu_of(d)->pool : NULL, step->n_rows, 1, post_rows, &j);

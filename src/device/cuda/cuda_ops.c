@@ -146,6 +146,9 @@ static pgd_status cuda_logits_post(pgd_device *d, const void *args, const pgd_st
     return launched(c, pgd_k_run_logits_post(&k, c->stream), PGD_OP_LOGITS_POST);
 }
 
+/* No kernel for masks yet: the executor then serves no grammars. */
+static const pgd_op_fn cuda_logits_mask = NULL;
+
 static pgd_status cuda_sample(pgd_device *d, const void *args, const pgd_step_view *v) {
     pgd_cuda_device *const c = pgd_cuda_of(d);
     const pgd_sample_args *const a = args;

@@ -240,7 +240,7 @@ void rig_step(rig *r) {
     pgd_noalloc_begin();
     program_step part;
     pgd_status s = program_launch_body(&r->prog, r->plan, &part);
-    if (s == PGD_OK) s = program_launch_head(&r->prog, &part, &out);
+    if (s == PGD_OK) s = program_launch_head(&r->prog, &part, NULL, &out);
     pgd_noalloc_end();
     assert_int_equal(s, PGD_OK);
 }
