@@ -155,12 +155,12 @@ template <typename T> struct TypeOf;
 template <> struct TypeOf<__nv_bfloat16> {
     static constexpr pgd_dtype type = PGD_BF16;
     static constexpr const char *name = "bf16";
-    static constexpr double u = 0x1p-9, tiny = 0;
+    static constexpr double u = 0x1p-8, tiny = 0;
 };
 template <> struct TypeOf<__half> {
     static constexpr pgd_dtype type = PGD_F16;
     static constexpr const char *name = "f16";
-    static constexpr double u = 0x1p-12, tiny = 0x1p-24;
+    static constexpr double u = 0x1p-11, tiny = 0x1p-24;
 };
 
 static const char *route_name(AttnRoute r) {
