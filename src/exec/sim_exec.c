@@ -94,10 +94,11 @@ static void sim_submit(pgd_exec *port) {
 }
 
 static sim_step *first_late(sim_exec *x) {
-    for (uint32_t i = 0; i < x->n; i++)
-        if (nth(x, i)->late_due) return nth(x, i);
-    PGD_ASSERT(!"a late part is due");
-    return NULL;
+    uint32_t i = 0;
+    while (i < x->n && !nth(x, i)->late_due)
+        i++;
+    PGD_ASSERT(i < x->n);
+    return nth(x, i);
 }
 
 static pgd_plan_late *sim_begin_late(pgd_exec *port) {
