@@ -68,11 +68,13 @@ THIRD_PARTY = {
     "cmocka.h": ["tests/"],
     "setjmp.h": ["tests/"],
     "cuda.h": ["kernels/"],  # types of tensor maps
+    "cudaTypedefs.h": ["kernels/"],
     "cuda_runtime.h": ["src/device/cuda/", "kernels/", "tests/kernels/"],
     "cuda_bf16.h": ["kernels/", "tests/kernels/"],
     "cuda_fp16.h": ["kernels/", "tests/kernels/"],
     "algorithm": ["tests/kernels/"],
     "functional": ["tests/kernels/"],
+    "memory": ["tests/kernels/"],
     "string": ["tests/kernels/"],
     "type_traits": ["kernels/", "tests/kernels/"],
     "vector": ["tests/kernels/"],
