@@ -144,6 +144,18 @@ python_with_client() {
     python3 -m venv $venv && $venv/bin/pip install -q -r tests/e2e/requirements.txt
 }
 
+# Applications' clients: some hundred MB of packages, so in an environment of their own.
+large_clients() {
+    local venv=build/venv-clients
+    step "e2e: LangChain and LiteLLM against build/test/pagoda"
+    if ! $venv/bin/python -c 'import langchain_openai, litellm, mcp' 2>/dev/null; then
+        rm -rf $venv
+        python3 -m venv $venv && $venv/bin/pip install -q -r tests/e2e/requirements-clients.txt
+    fi
+    $venv/bin/python tests/e2e/run.py --binary build/test/pagoda test_clients &&
+        verdict 0 || verdict 1
+}
+
 # end_to_end <preset> [tests]: real sockets and the official client against build/<preset>/pagoda.
 # What a sanitizer has to say of the server goes to files, and any such file is a failure.
 end_to_end() {
@@ -177,7 +189,7 @@ tier_default() {
     build_and_check default tsan gcc -L threads -LE full
     end_to_end test
     end_to_end asan
-    end_to_end tsan test_openai
+    end_to_end tsan test_openai test_cancel
     # the long fuzzing does all that the short one does
     [[ " ${tiers[*]} " == *" fuzz "* ]] || fuzz_all 10
 }
@@ -186,6 +198,7 @@ tier_full() {
     build_and_check full test gcc -L full
     build_and_check full asan gcc -LE 'lint|full'
     build_and_check full tsan gcc -LE 'lint|full'
+    large_clients
 }
 
 tier_clang() {
