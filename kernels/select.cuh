@@ -2,9 +2,11 @@
  *
  * A row is held by a cluster of blocks, each with a contiguous range of its tokens. Selection finds
  * the edge of "the largest tokens until their number, or their mass, reaches a target" exactly and
- * without sorting: a histogram over equal steps below the maximum, then, of the step that holds the
- * edge, either all tokens compared with each other (few, as a rule), or a radix selection over the
- * bits of their keys. Numbers and masses are integers, so the order of addition does not matter. */
+ * without sorting: a histogram over equal steps below the maximum finds the step of the edge; its
+ * tokens, few as a rule, are listed and compared with each other. Where they are many, the step is
+ * cut into parts the same way, and where these are crowded too (equal logits), a radix selection
+ * over the bits of their keys ends it. Numbers and masses are integers, so the order in which they
+ * are added does not matter. */
 #ifndef PAGODA_KERNELS_SELECT_CUH
 #define PAGODA_KERNELS_SELECT_CUH
 
@@ -128,7 +130,7 @@ __device__ __forceinline__ void add_to_bin(Shared &s, bool in, uint32_t digit, u
 
 /* Find the bin in which the running sum over bins, from 0 up, reaches want, 1 <= want <= sum of
  * all. Leaves the bins zero. */
-__device__ Answer settle(Shared &s, uint64_t want) {
+__device__ __noinline__ Answer settle(Shared &s, uint64_t want) {
     cluster_sync();
     if (cluster_rank() == 0) {
         const uint32_t at = 2 * threadIdx.x;
@@ -171,7 +173,7 @@ __device__ __forceinline__ uint32_t times_to_reach(uint64_t left, uint64_t each)
 
 /* Block 0, which has the tokens of the edge's bin in its list, looks for the one where `left` is
  * reached; the others learn the answer. found 0: the list was too short. */
-template <bool kByMass> __device__ Answer compare_all(Shared &s, uint64_t left) {
+template <bool kByMass> __device__ __noinline__ Answer compare_all(Shared &s, uint64_t left) {
     cluster_sync();
     if (cluster_rank() == 0) {
         const uint32_t n = s.n_list;
@@ -206,51 +208,86 @@ template <bool kByMass> __device__ Answer compare_all(Shared &s, uint64_t left) 
     return s.answer;
 }
 
-/* Distance below the maximum in bins, whole numbers from 0 to kBins - 1. */
+/* A step below the maximum: one of kBins equal ones, at level 1 one of kBins parts of such a step.
+ */
+struct Place {
+    uint32_t level, step, part;
+};
+
+/* Number of v's step at the level of `place`, in [0, kBins), larger for smaller values; kOutside
+ * when v does not lie in the steps chosen at the levels before. */
+constexpr uint32_t kOutside = 0xffffffffu;
+
 template <Kind kKind>
-__device__ __forceinline__ uint32_t bin_of(const Tokens &t, float v, float per_unit) {
-    const float depth = kKind == kScaled ? -v : __fsub_rn(t.max, v);
-    return (uint32_t)fminf(__fmul_rn(depth, per_unit), (float)(kBins - 1));
+__device__ __forceinline__ uint32_t step_of(const Tokens &t, float v, float per_unit,
+                                            const Place &place) {
+    const float depth = __fmul_rn(kKind == kScaled ? -v : __fsub_rn(t.max, v), per_unit);
+    const float last = (float)(kBins - 1);
+    const uint32_t step = (uint32_t)fminf(depth, last);
+    if (place.level == 0) return step;
+    if (step != place.step) return kOutside;
+    const float rest = __fmul_rn(__fsub_rn(depth, (float)step), (float)kBins);
+    const uint32_t part = (uint32_t)fminf(rest, last);
+    return place.level == 1 || part == place.part ? part : kOutside;
+}
+
+/* The value of token j when it takes part, else -inf. */
+template <bool kStaged, Kind kKind>
+__device__ __forceinline__ float value_from(const Tokens &t, uint32_t j, float floor) {
+    const float v = j < t.n ? value_at<kStaged, kKind>(t, j) : minus_infinity();
+    return v >= floor ? v : minus_infinity();
+}
+
+/* Keys of the tokens at `step` of the place to the list of block 0. */
+template <bool kStaged, Kind kKind>
+__device__ void list_step(const Tokens &t, Shared &s, float floor, float per_unit,
+                          const Place &place, uint32_t step) {
+    Shared *const home = cluster_peer(&s, 0);
+    const uint32_t lane = threadIdx.x % 32;
+    for (uint32_t j0 = 0; j0 < t.n; j0 += kThreads) {
+        const float v = value_from<kStaged, kKind>(t, j0 + threadIdx.x, floor);
+        const bool in = v > minus_infinity() && step_of<kKind>(t, v, per_unit, place) == step;
+        const uint32_t lanes = __ballot_sync(kAllLanes, in);
+        if (!lanes) continue;
+        uint32_t at = 0;
+        if (lane == 0) at = atomicAdd(&home->n_list, (uint32_t)__popc(lanes));
+        at = __shfl_sync(kAllLanes, at, 0) + (uint32_t)__popc(lanes & ((1u << lane) - 1));
+        if (in && at < kMaxList) home->list[at] = key_of(v);
+    }
 }
 
 /* The largest tokens, of those at or above floor and above -inf, until their number (kByMass: their
  * mass) reaches want, which is at least 1 and at most what all of these have. */
 template <bool kStaged, Kind kKind, bool kByMass>
 __device__ Edge select_top(const Tokens &t, Shared &s, float floor, float per_unit, uint64_t want) {
-    const float lowest = minus_infinity();
-    for (uint32_t j0 = 0; j0 < t.n; j0 += kThreads) {
-        const uint32_t j = j0 + threadIdx.x;
-        const float v = j < t.n ? value_at<kStaged, kKind>(t, j) : lowest;
-        const bool in = v >= floor && v > lowest;
-        add_to_bin(s, in, in ? bin_of<kKind>(t, v, per_unit) : 0, kByMass ? mass_of(v) : 1);
+    Place place = {};
+    Answer at = {};
+    at.left = want;
+    for (; place.level < 2; place.level++) {
+        for (uint32_t j0 = 0; j0 < t.n; j0 += kThreads) {
+            const float v = value_from<kStaged, kKind>(t, j0 + threadIdx.x, floor);
+            const uint32_t step =
+                v > minus_infinity() ? step_of<kKind>(t, v, per_unit, place) : kOutside;
+            add_to_bin(s, step != kOutside, step, kByMass ? mass_of(v) : 1);
+        }
+        at = settle(s, at.left);
+        list_step<kStaged, kKind>(t, s, floor, per_unit, place, at.digit);
+        const Answer close = compare_all<kByMass>(s, at.left);
+        if (close.found) return {close.least, close.n_equal, close.tie != 0};
+        if (place.level == 0)
+            place.step = at.digit;
+        else
+            place.part = at.digit;
     }
-    Answer at = settle(s, want);
-    const uint32_t bin = at.digit;
-
-    /* the tokens of that bin to block 0 */
-    Shared *const home = cluster_peer(&s, 0);
-    for (uint32_t j0 = 0; j0 < t.n; j0 += kThreads) {
-        const uint32_t j = j0 + threadIdx.x, lane = threadIdx.x % 32;
-        const float v = j < t.n ? value_at<kStaged, kKind>(t, j) : lowest;
-        const bool in = v >= floor && v > lowest && bin_of<kKind>(t, v, per_unit) == bin;
-        const uint32_t lanes = __ballot_sync(kAllLanes, in);
-        if (!lanes) continue;
-        uint32_t place = 0;
-        if (lane == 0) place = atomicAdd(&home->n_list, (uint32_t)__popc(lanes));
-        place = __shfl_sync(kAllLanes, place, 0) + __popc(lanes & ((1u << lane) - 1));
-        if (in && place < kMaxList) home->list[place] = key_of(v);
-    }
-    const Answer close = compare_all<kByMass>(s, at.left);
-    if (close.found) return {close.least, close.n_equal, close.tie != 0};
 
     /* Too many: digit by digit of their keys. Inverted keys, so that bins count downwards. */
     uint32_t prefix = 0;
     for (uint32_t shift = 32 - kKeyBits;; shift -= kKeyBits) {
         for (uint32_t j0 = 0; j0 < t.n; j0 += kThreads) {
-            const uint32_t j = j0 + threadIdx.x;
-            const float v = j < t.n ? value_at<kStaged, kKind>(t, j) : lowest;
+            const float v = value_from<kStaged, kKind>(t, j0 + threadIdx.x, floor);
             const uint32_t inverted = ~key_of(v);
-            const bool in = v >= floor && v > lowest && bin_of<kKind>(t, v, per_unit) == bin &&
+            const bool in = v > minus_infinity() &&
+                            step_of<kKind>(t, v, per_unit, place) != kOutside &&
                             (shift == 32 - kKeyBits || inverted >> (shift + kKeyBits) == prefix);
             add_to_bin(s, in, inverted >> shift & ((1u << kKeyBits) - 1), kByMass ? mass_of(v) : 1);
         }
