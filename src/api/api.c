@@ -84,6 +84,7 @@ pgd_status pgd_api_create(const pgd_api_options *opt, pgd_api **out, pgd_error *
 void pgd_api_destroy(pgd_api **api) {
     if (!api || !*api) return;
     pgd_workers_destroy(&(*api)->workers);
+    api_grammars_destroy(&(*api)->grammars);
     memset((*api)->boot_key, 0, sizeof(*api)->boot_key);
     api_store_destroy(&(*api)->store);
     pthread_mutex_destroy(&(*api)->live_lock);
@@ -105,6 +106,10 @@ void pgd_api_attach(pgd_api *api, const pgd_api_model *model) {
         pgd_log(PGD_LOG_INFO, "api", "output formats tool_calls=%s reasoning=%s",
                 api_tool_format_name(api->formats.tools),
                 api_think_format_name(api->formats.think));
+    if (model->engine && pgd_engine_vocab_size(model->engine) &&
+        api_grammars_create(model->tokenizer, model->spec, &api->formats,
+                            pgd_engine_vocab_size(model->engine), &api->grammars, &err) != PGD_OK)
+        pgd_log(PGD_LOG_WARN, "api", "no structured output: %s", err.msg);
     api->model_data = *model;
     if (api->model_data.max_logprobs > PGD_MAX_TOP_LOGPROBS)
         api->model_data.max_logprobs = PGD_MAX_TOP_LOGPROBS;

@@ -449,6 +449,7 @@ void api_call_collect(pgd_call *c) {
         pgd_buf_fini(&g->requests[i].echo);
         pgd_free(g->requests[i].logs);
     }
+    pgd_grammar_release(&g->grammar);
     pgd_free(g->choices);
     pgd_free(g->requests);
     pgd_buf_fini(&g->prefix);

@@ -13,6 +13,7 @@
 #include <pthread.h>
 
 #include "errors.h"
+#include "grammars.h"
 #include "items.h"
 #include "pagoda/api.h"
 #include "pagoda/arena.h"
@@ -47,8 +48,9 @@ struct pgd_api {
     /* Published once by attach: stored (release) after model_data is filled, loaded (acquire). */
     _Atomic(const pgd_api_model *) model;
     pgd_api_model model_data;
-    api_formats formats;  /* of the model's output; written with model_data */
-    uint8_t boot_key[32]; /* of cache namespaces; never leaves the process */
+    api_formats formats;    /* of the model's output; written with model_data, as is */
+    api_grammars *grammars; /* NULL: none can be compiled */
+    uint8_t boot_key[32];   /* of cache namespaces; never leaves the process */
     api_metrics m;
     pthread_mutex_t live_lock; /* guards what live.c says */
     pgd_call *live;
@@ -127,7 +129,9 @@ typedef struct api_gen {
     const char *service_tier; /* NULL: not asked */
     bool parse;               /* choices have a parser, made from these */
     bool drop_reasoning;      /* the client does not want it */
-    bool one_call;            /* parallel_tool_calls is false: the first call ends the choice */
+    bool one_call;            /* the first call ends the choice */
+    bool named_tool;          /* tool_choice names the one to call */
+    pgd_grammar *grammar;     /* one reference, of all requests; NULL: free output */
     api_parser_options parsing;
     api_stops stops;
     uint32_t n_user_stop_ids;

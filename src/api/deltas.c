@@ -222,9 +222,11 @@ static void end_of_sequence(pgd_call *c, api_choice *ch, pgd_finish finish) {
         end_choice(c, ch, finish, ch->raw_total);
 }
 
-/* The engine's own rule: a stop id ends a sequence from token min_tokens on. */
-static bool is_stop_id(const pgd_sampling *s, uint32_t at, int32_t id) {
-    for (uint32_t i = 0; at >= s->min_tokens && i < s->n_stop_ids; i++)
+/* The engine's own rule: a stop id ends a sequence from token min_tokens on, and under a grammar
+ * wherever it comes. */
+static bool is_stop_id(const pgd_request *r, uint32_t at, int32_t id) {
+    const pgd_sampling *const s = &r->sampling;
+    for (uint32_t i = 0; (r->grammar || at >= s->min_tokens) && i < s->n_stop_ids; i++)
         if (s->stop_ids[i] == id) return true;
     return false;
 }
@@ -247,7 +249,7 @@ static void note_stop_token(const pgd_call *c, api_choice *ch, int32_t id) {
 static void take_token(pgd_call *c, api_choice *ch) {
     const uint32_t at = ch->n_seen++;
     const int32_t id = ch->rq->r.out[ch->i_log].token[at];
-    const bool ends = is_stop_id(&ch->rq->r.sampling, at, id);
+    const bool ends = is_stop_id(&ch->rq->r, at, id);
     if (!ends || c->g.include_stop) {
         const uint64_t before = ch->raw_total, cp = ch->n_cp;
         pgd_buf_clear(&ch->raw);

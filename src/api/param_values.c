@@ -144,44 +144,6 @@ pgd_status api_read_stream_options(const pgd_json *v, api_stream_options *out, a
                             &out->continuous_usage, e);
 }
 
-static pgd_status fail_enum(api_error *e, const char *path, pgd_sv got, const char *supported) {
-    char quoted[API_QUOTE_BYTES];
-    return api_fail(e, PGD_E_INVALID, "invalid_value", path,
-                    "Invalid value: '%s'. Supported values are: %s.", api_quote(quoted, got),
-                    supported);
-}
-
-static pgd_status check_format(const pgd_json *v, api_error *e) {
-    if (!v) return PGD_OK;
-    const pgd_json *const t = pgd_json_get(v, "type");
-    pgd_sv type;
-    if (pgd_json_is_null(t)) return api_fail_missing(e, "response_format.type");
-    if (!pgd_json_as_str(t, &type)) return api_fail_type(e, "response_format.type", "a string", t);
-    if (pgd_sv_eq(type, PGD_SV("text"))) return PGD_OK;
-    if (pgd_sv_eq(type, PGD_SV("json_object")) || pgd_sv_eq(type, PGD_SV("json_schema")) ||
-        pgd_sv_eq(type, PGD_SV("structural_tag")))
-        return api_fail(e, PGD_E_UNSUPPORTED, "unsupported_parameter", "response_format",
-                        "Unsupported parameter: 'response_format' of type '%.*s' is not supported "
-                        "by this server; use 'text'.",
-                        (int)type.n, type.p);
-    return fail_enum(e, "response_format.type", type, "'text', 'json_object', and 'json_schema'");
-}
-
-static pgd_status check_tool_choice(const pgd_json *v, api_error *e) {
-    if (!v) return PGD_OK;
-    pgd_sv s;
-    if (pgd_json_as_str(v, &s)) {
-        if (pgd_sv_eq(s, PGD_SV("none")) || pgd_sv_eq(s, PGD_SV("auto"))) return PGD_OK;
-        if (!pgd_sv_eq(s, PGD_SV("required")))
-            return fail_enum(e, "tool_choice", s, "'none', 'auto', and 'required'");
-    } else if (pgd_json_typeof(v) != PGD_JSON_OBJECT) {
-        return api_fail_type(e, "tool_choice", "a string or an object", v);
-    }
-    return api_fail(e, PGD_E_UNSUPPORTED, "unsupported_parameter", "tool_choice",
-                    "Unsupported parameter: 'tool_choice' other than 'none' and 'auto' is not "
-                    "supported by this server.");
-}
-
 static pgd_status check_modalities(const pgd_json *v, api_error *e) {
     size_t i = 0;
     for (const pgd_json *x = pgd_json_first(v); x; x = pgd_json_next(x), i++) {
@@ -199,8 +161,6 @@ static pgd_status check_modalities(const pgd_json *v, api_error *e) {
 }
 
 pgd_status api_check_served(const api_fields *f, api_error *e) {
-    PGD_TRY(check_format(f->response_format, e));
-    PGD_TRY(check_tool_choice(f->tool_choice, e));
     PGD_TRY(check_modalities(f->modalities, e));
     if (pgd_json_first(f->functions))
         return api_fail(e, PGD_E_UNSUPPORTED, "unsupported_parameter", "functions",

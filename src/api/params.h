@@ -50,7 +50,9 @@ typedef struct api_fields {
         return_token_strs, parallel_tool_calls, include_reasoning, separate_reasoning, ignored_bool;
     const pgd_json *messages, *prompt, *stop, *stop_token_ids, *logit_bias, *tools, *tool_choice,
         *response_format, *stream_options, *template_kwargs, *documents, *modalities, *functions,
-        *function_call, *tokens, *ignored_node;
+        *function_call, *tokens, *structured_outputs, *guided_json, *guided_choice, *json_schema,
+        *ignored_node;
+    pgd_sv guided_regex, guided_grammar, regex, ebnf, grammar;
     pgd_sv ignored_str;
 } api_fields;
 
@@ -69,7 +71,7 @@ typedef struct api_stream_options {
     bool include_usage, continuous_usage;
 } api_stream_options;
 pgd_status api_read_stream_options(const pgd_json *v, api_stream_options *out, api_error *e);
-/* Refuse what issue-level features are not served: formats, forced tools, audio, functions. */
+/* Refuse what is known but not served: audio, functions, infilling. */
 pgd_status api_check_served(const api_fields *f, api_error *e);
 /* messages and tools: counts and kinds that need no template. */
 pgd_status api_check_messages(const pgd_json *messages, api_error *e);

@@ -56,7 +56,17 @@ typedef struct api_think_format api_think_format;
 typedef struct api_formats {
     const api_tool_format *tools;
     const api_think_format *think;
+    unsigned signs; /* api_sign bits seen in what the template writes */
 } api_formats;
+
+/* Which of a family's forms a template writes its calls in. */
+typedef enum api_sign {
+    API_SIGN_FUNCTION_TAG = 1, /* <function= */
+    API_SIGN_ARGS = 2,         /* [ARGS] */
+    API_SIGN_FENCE = 4,        /* ```json */
+    API_SIGN_ACTION = 8,       /* Action: and a fence */
+    API_SIGN_LFM = 16          /* <|tool_call_start|>[ */
+} api_sign;
 
 /* Choose by name ("auto" or NULL: from what the template writes; "none"). chat may be NULL. Errors:
  * PGD_E_INVALID for a name that is no format. */
@@ -71,6 +81,7 @@ bool api_formats_need(const api_formats *f, pgd_sv token);
 typedef enum api_open {
     API_OPEN_NOTHING,
     API_OPEN_REASONING,
+    API_OPEN_ANSWER, /* a block of reasoning was closed: there will be none */
     API_OPEN_MESSAGE /* harmony: the text of an answer */
 } api_open;
 /* What the prompt leaves open, by the last marker that the template itself wrote (in a control

@@ -173,6 +173,21 @@ static const api_think_format *think_in(pgd_sv text) {
     return NULL;
 }
 
+static unsigned signs_in(pgd_sv text) {
+    static const struct {
+        const char *text;
+        api_sign sign;
+    } signs[] = {{"<function=", API_SIGN_FUNCTION_TAG},
+                 {"[ARGS]", API_SIGN_ARGS},
+                 {"```json", API_SIGN_FENCE},
+                 {"Action:\n```json", API_SIGN_ACTION},
+                 {"<|tool_call_start|>[", API_SIGN_LFM}};
+    unsigned all = 0;
+    for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++)
+        if (has(text, signs[i].text)) all |= (unsigned)signs[i].sign;
+    return all;
+}
+
 static bool is_auto(const char *name) {
     return !name || strcmp(name, "auto") == 0;
 }
@@ -196,11 +211,12 @@ pgd_status api_formats_pick(const pgd_chat *chat, const char *tools, const char 
         return pgd_fail(err, PGD_E_INVALID, "tool-call-parser: '%s' is no known format", tools);
     if (!think_known)
         return pgd_fail(err, PGD_E_INVALID, "reasoning-parser: '%s' is no known format", think);
-    if (!chat || (!is_auto(tools) && !is_auto(think))) return PGD_OK;
+    if (!chat) return PGD_OK;
     pgd_buf text = {0};
     const pgd_status st = render_probes(chat, &text, err);
     if (st == PGD_OK && is_auto(tools)) out->tools = tools_in(pgd_buf_sv(&text));
     if (st == PGD_OK && is_auto(think)) out->think = think_in(pgd_buf_sv(&text));
+    if (st == PGD_OK) out->signs = signs_in(pgd_buf_sv(&text));
     pgd_buf_fini(&text);
     return st;
 }
@@ -271,7 +287,7 @@ api_open api_prompt_open(const api_formats *f, const pgd_rendered *prompt) {
     if ((f->think && f->think->harmony) || (f->tools && f->tools->harmony))
         return harmony_open(tail);
     if (!f->think) return API_OPEN_NOTHING;
-    return later(find_last(tail, f->think->open), find_last(tail, f->think->close))
-               ? API_OPEN_REASONING
-               : API_OPEN_NOTHING;
+    const size_t close = find_last(tail, f->think->close);
+    if (later(find_last(tail, f->think->open), close)) return API_OPEN_REASONING;
+    return close == SIZE_MAX ? API_OPEN_NOTHING : API_OPEN_ANSWER;
 }

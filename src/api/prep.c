@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "call.h"
+#include "constrain.h"
 #include "pagoda/hash.h"
 #include "pagoda/jsonw.h"
 #include "pagoda/mem.h"
@@ -278,6 +279,7 @@ static pgd_status build_request(pgd_call *c, const api_fields *f, api_request *q
     r->sampling = common->sampling;
     r->bias = common->bias;
     r->n_bias = common->n_bias;
+    r->grammar = c->g.grammar;
     r->prompt = q->prompt.v;
     r->n_prompt = (uint32_t)q->prompt.n;
     r->n_choices = n;
@@ -287,6 +289,16 @@ static pgd_status build_request(pgd_call *c, const api_fields *f, api_request *q
     /* scoring only when somebody reads it; with no token to generate it is the whole work */
     r->score_prompt = (c->g.echo && c->g.want_logprobs) || r->max_new_tokens == 0;
     return lay_out_logs(c, q, n, e);
+}
+
+/* A text that its grammar has ended must end: ignore_eos is about free text. */
+static void force_eos(const pgd_model_spec *spec, pgd_sampling *s) {
+    for (uint32_t i = 0; i < spec->n_eos; i++) {
+        uint32_t k = 0;
+        while (k < s->n_stop_ids && s->stop_ids[k] != spec->eos_ids[i])
+            k++;
+        if (k == s->n_stop_ids) s->stop_ids[s->n_stop_ids++] = spec->eos_ids[i];
+    }
 }
 
 static pgd_status prep_generation(pgd_call *c, const pgd_json *body) {
@@ -314,6 +326,8 @@ static pgd_status prep_generation(pgd_call *c, const pgd_json *body) {
     PGD_TRY(make_namespace(c, f.cache_salt, common.cache_ns, e));
     PGD_TRY(api_prep_prompts(c, &f));
     PGD_TRY(settle_parsing(c, &f, e));
+    PGD_TRY(api_constrain(c, &f));
+    if (g->grammar) force_eos(c->model->spec, &common.sampling);
     const uint32_t n = f.n.given ? (uint32_t)f.n.v : 1;
     if (g->n_requests * n > API_MAX_CHOICES)
         return api_fail(e, PGD_E_INVALID, "integer_above_max_value", "n",

@@ -49,7 +49,8 @@ void api_usage_write(const pgd_call *c, pgd_buf *out) {
 
 const char *api_finish_name(const api_choice *ch) {
     if (ch->finish == PGD_FINISH_LENGTH) return "length";
-    return ch->n_calls ? "tool_calls" : "stop";
+    /* OpenAI's: a call that the client itself named is no reason of the model's */
+    return ch->n_calls && !ch->rq->call->g.named_tool ? "tool_calls" : "stop";
 }
 
 void api_call_id_write(const pgd_call *c, const char *prefix, const api_piece *v, pgd_sv bytes,

@@ -86,6 +86,8 @@ void rig_open(rig *r, const rig_options *o) {
                                .max_model_len = r->model.max_model_len,
                                .max_logprobs = o->max_logprobs ? o->max_logprobs : 20,
                                .created = 1700000000,
+                               .tool_call_parser = o->tool_parser,
+                               .reasoning_parser = o->think_parser,
                                .enable_priority = o->enable_priority};
     if (!o->not_attached) pgd_api_attach(r->api, &r->model);
 }

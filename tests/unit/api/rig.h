@@ -39,6 +39,7 @@ typedef struct rig_options {
     bool enable_priority, no_chat, not_attached, trace;
     bool no_store; /* of responses; else 1 MiB */
     bool threaded; /* the engine runs its own thread, on real time */
+    const char *tool_parser, *think_parser;
 } rig_options;
 
 typedef struct rig {
