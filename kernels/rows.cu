@@ -9,8 +9,8 @@
  *
  * Mapping: embed and gather give each thread 8 elements of a row (16 bytes of bf16), blocks of
  * 256 threads side by side over a row, so that one row alone is shared by several SMs. norm gives
- * a row to a block whose shape follows from d alone, never from n: d / 8 threads up to 512, each
- * with 1, 2, 4 or 8 pieces of 8 elements in registers. A row is read once. The sum of squares runs
+ * a row to a block whose shape follows from d alone, never from n: as few pieces of 8 elements a
+ * thread as 512 threads allow, at most 8, in registers. A row is read once. The sum of squares runs
  * through a thread's elements in order, then through a butterfly of the warp, then of the warps.
  * Rows that are no multiple of 8, or beyond 32768 elements, take a loop of single elements (norm
  * then reads them twice): the choice depends on d alone, too.
@@ -179,8 +179,8 @@ template <typename T> static int launch_norm(const pgd_k_norm *a, cudaStream_t s
     if (a->d % kPiece || pieces > kNormThreads * kNormMaxPieces)
         return launch_kernel(norm_row_any<T>, a->n, kNormThreads, 0, stream, a->x, a->w, y, a->d,
                              a->eps);
-    const uint32_t threads = pieces < kNormThreads ? ceil_div(pieces, 32) * 32 : kNormThreads;
-    const uint32_t each = ceil_div(pieces, threads);
+    const uint32_t each = ceil_div(pieces, kNormThreads);
+    const uint32_t threads = ceil_div(ceil_div(pieces, each), 32) * 32;
     const auto kernel = each == 1   ? norm_row<T, 1>
                         : each == 2 ? norm_row<T, 2>
                         : each <= 4 ? norm_row<T, 4>
