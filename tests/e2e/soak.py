@@ -111,7 +111,7 @@ class Client(threading.Thread):
     def bad_field(self):
         key, value = self.rng.choice([("temperature", 9), ("n", -1), ("messages", []), ("stop", 7),
                                       ("max_tokens", 2**70), ("logit_bias", {"x": 1}),
-                                      ("response_format", {"type": "json_object"})])
+                                      ("response_format", {"type": "yaml"})])
         status, text = self.request("POST", "/v1/chat/completions",
                                     json.dumps(dict(self.body(), **{key: value})))
         self.check(status, (400, 503), text)

@@ -131,8 +131,8 @@ class OpenAIClient(ServerTest):
             create(model="tiny", messages=[{"role": "user", "content": "x " * 20000}])
         self.assertEqual(e.exception.code, "context_length_exceeded")
         with self.assertRaises(openai.BadRequestError) as e:
-            create(model="tiny", messages=HELLO, response_format={"type": "json_object"})
-        self.assertEqual(e.exception.code, "unsupported_parameter")
+            create(model="tiny", messages=HELLO, response_format={"type": "yaml"})
+        self.assertEqual(e.exception.param, "response_format.type")
         with self.assertRaises(openai.BadRequestError) as e:
             create(model="tiny", messages=[{"role": "robot", "content": "x"}])
         self.assertEqual(e.exception.param, "messages[0].role")

@@ -153,13 +153,30 @@ class Tools(ServerTest):
         self.assertEqual(choice.finish_reason, "length")
         self.assertEqual(choice.message.tool_calls[0].function.name, "get_weather")
 
-    def test_forced_calls_are_refused_by_name(self):
-        for choice in ("required", {"type": "function", "function": {"name": "get_weather"}}):
-            status, reply = self.server.post(
-                "/v1/chat/completions", dict(BASE, messages=QUESTION, tool_choice=choice)
-            )
-            self.assertEqual((status, reply["error"]["param"]), (400, "tool_choice"))
-            self.assertEqual(reply["error"]["code"], "unsupported_parameter")
+    def test_forced_calls_come_even_where_nothing_asks_for_one(self):
+        hello = [{"role": "user", "content": "Hello, how are you?"}]
+        named = {"type": "function", "function": {"name": "get_weather"}}
+        for choice, finish in (("required", "tool_calls"), (named, "stop")):
+            body = dict(BASE, messages=hello, tool_choice=choice, parallel_tool_calls=False)
+            whole = self.create(**body).choices[0]
+            self.assertEqual(whole.finish_reason, finish)
+            self.assertIsNone(whole.message.content)
+            self.assertEqual(len(whole.message.tool_calls), 1)
+            call = whole.message.tool_calls[0].function
+            self.assertEqual(call.name, "get_weather")
+            self.assertIsInstance(json.loads(call.arguments)["city"], str)
+            with self.client.chat.completions.stream(**body) as stream:
+                streamed = stream.get_final_completion().choices[0]
+            self.assertEqual(streamed.finish_reason, finish)
+            self.assertEqual(streamed.message.tool_calls[0].function.arguments, call.arguments)
+
+    def test_an_unknown_name_cannot_be_forced(self):
+        choice = {"type": "function", "function": {"name": "no"}}
+        status, reply = self.server.post(
+            "/v1/chat/completions", dict(BASE, messages=QUESTION, tool_choice=choice)
+        )
+        self.assertEqual((status, reply["error"]["param"]), (400, "tool_choice"))
+        self.assertEqual(reply["error"]["code"], "invalid_value")
 
 
 class NoParser(ServerTest):
