@@ -384,6 +384,7 @@ __device__ __forceinline__ void merge_own(const AttnParams &p, const Work &w, bo
 template <typename T, int D, int NT>
 __global__ void __launch_bounds__(kWarps * 32, DecodeShape<D>::kCtas)
     attn_decode(const __grid_constant__ AttnParams p) {
+    /* One function, since its phases share the accumulators and the ring. */
 #if __CUDA_ARCH__ >= 900 /* attn.cu sends other devices elsewhere */
     using Shape = DecodeShape<D>;
     constexpr bool kHeld = D * NT <= 256; /* queries stay in registers */

@@ -87,6 +87,7 @@ __device__ __forceinline__ void add_products(uint32_t v, const float (&weights)[
 
 template <typename T, int D, int kWarps>
 __global__ void __launch_bounds__(kWarps * 32) attn_generic(const __grid_constant__ AttnParams p) {
+    /* One function, since its phases share the accumulators and the addresses. */
     using Shape = GenericShape<D, kWarps>;
     constexpr bool kHeld = D <= 128;
     extern __shared__ __align__(128) unsigned char shared[];

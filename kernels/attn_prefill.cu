@@ -181,6 +181,7 @@ __device__ __forceinline__ void zero_tail(uint32_t v, uint32_t start, uint32_t k
 template <typename T, int D>
 __device__ __forceinline__ void compute(const AttnParams &p, uint32_t shared, float *kept,
                                         Barriers bar) {
+    /* One function, since wgmma must not cross calls and its phases share the accumulators. */
     using Shape = PrefillShape<D>;
     const uint32_t lane = threadIdx.x % 32, first_row = threadIdx.x / 32 * 16;
     const uint32_t total = p.counts->n_tiles * p.n_kv_heads;
