@@ -221,6 +221,17 @@ uint64_t pgd_k_sample_space(uint32_t max_rows, uint32_t vocab);
 int pgd_k_run_logits_post(const pgd_k_sample *a, pgd_stream s);
 int pgd_k_run_sample(const pgd_k_sample *a, pgd_stream s);
 
+/* --- mask.cu: op logits_mask --- */
+
+typedef struct pgd_k_logits_mask {
+    float *logits; /* [n_rows, vocab] */
+    const int32_t *row_tok, *row_seq, *row_target;
+    const pgd_plan_seq *seq;
+    const uint32_t *mask; /* [sequences with PGD_PLAN_MASK][vocab / 32 rounded up] */
+    uint32_t n_rows, vocab;
+} pgd_k_logits_mask;
+int pgd_k_run_logits_mask(const pgd_k_logits_mask *a, pgd_stream s);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,8 +1,8 @@
 /* Same request, same bytes: random requests on a real model give bit-equal tokens and logprobs
  * alone, in a crowd, with any chunk size, with a cold and a warm prefix cache, after preemption,
- * and with one and two threads.
+ * with one and two threads, and on a GPU with recorded graphs and without.
  *
- *     test_determinism --model DIR [--count N] [--seed S] [--isa NAME]
+ *     test_determinism --model DIR [--count N] [--seed S] [--isa NAME] [--device cpu|cuda]
  *
  * Each request is first run alone on an engine without a prefix cache; that is the reference. Then
  * every condition runs all of them, 64 at a time, and is compared bit for bit. A difference prints
@@ -41,18 +41,20 @@ typedef struct condition {
     bool caching;
     uint32_t runs;      /* the last run is compared: 2 = warm cache */
     uint32_t kv_tokens; /* 0: plenty */
-    bool must_preempt;
+    bool must_preempt, eager;
 } condition;
 
 static const condition conditions[] = {
-    {"crowd of 64, chunk 512", 2, 64, 512, CROWD, false, 1, 0, false},
-    {"crowd of 64, chunk 16", 2, 64, 16, CROWD, false, 1, 0, false},
-    {"crowd of 64, chunk 100", 2, 64, 100, CROWD, false, 1, 0, false},
-    {"one thread, chunk 512", 1, 64, 512, CROWD, false, 1, 0, false},
-    {"cold cache", 2, 64, 512, CROWD, true, 1, 0, false},
-    {"warm cache", 2, 64, 512, CROWD, true, 2, 0, false},
-    {"preemption", 2, 64, 100, CROWD, true, 1, 4096, true},
+    {"crowd of 64, chunk 512", 2, 64, 512, CROWD, false, 1, 0, false, false},
+    {"crowd of 64, chunk 16", 2, 64, 16, CROWD, false, 1, 0, false, false},
+    {"crowd of 64, chunk 100", 2, 64, 100, CROWD, false, 1, 0, false, false},
+    {"one thread, chunk 512", 1, 64, 512, CROWD, false, 1, 0, false, false},
+    {"cold cache", 2, 64, 512, CROWD, true, 1, 0, false, false},
+    {"warm cache", 2, 64, 512, CROWD, true, 2, 0, false, false},
+    {"preemption", 2, 64, 100, CROWD, true, 1, 4096, true, false},
 };
+static const condition without_graphs = {
+    "crowd of 64, no graphs", 2, 64, 512, CROWD, false, 1, 0, false, true};
 
 /* --- running requests on an engine ----------------------------------------------------------- */
 
@@ -83,7 +85,13 @@ static uint64_t kv_bytes_for(const pgd_model_spec *m, uint32_t tokens) {
            pgd_dtype_bytes(m->dtype);
 }
 
-static void open_bench(bench *b, const pgd_model *model, const condition *c, int32_t isa) {
+/* Where to run. */
+typedef struct place {
+    const char *device;
+    int32_t isa; /* of the CPU */
+} place;
+
+static void open_bench(bench *b, const pgd_model *model, const condition *c, const place *p) {
     pgd_error err = {0};
     memset(b, 0, sizeof(*b));
     pthread_mutex_init(&b->mutex, NULL);
@@ -92,9 +100,10 @@ static void open_bench(bench *b, const pgd_model *model, const condition *c, int
     b->sink.ctx = b;
     const pgd_model_spec *m = pgd_model_get_spec(model);
     const pgd_exec_options x = {
-        .device = "cpu",
+        .device = p->device,
         .n_threads = c->n_threads,
-        .isa = isa,
+        .isa = p->isa,
+        .enforce_eager = c->eager,
         .max_seqs = c->max_seqs,
         .max_tokens = c->chunk,
         .max_model_len = 1024,
@@ -279,9 +288,9 @@ static uint32_t complete(const spec *specs, const output *out, uint32_t n) {
 
 static uint32_t run_condition(const pgd_model *model, const condition *c, const spec *specs,
                               const output *want, output *got, uint32_t n, uint64_t seed,
-                              int32_t isa) {
+                              const place *p) {
     bench b;
-    open_bench(&b, model, c, isa);
+    open_bench(&b, model, c, p);
     for (uint32_t k = 0; k < c->runs; k++) {
         memset(got, 0, n * sizeof(*got));
         run_all(&b, specs, got, n, c->crowd, seed + k);
@@ -318,7 +327,8 @@ int main(int argc, char **argv) {
     pgd_error err = {0};
     pgd_isa isa = PGD_ISA_SCALAR;
     if (isa_name != NULL && pgd_isa_parse(isa_name, &isa, &err) != PGD_OK) die("--isa", &err);
-    const int32_t want_isa = isa_name != NULL ? (int32_t)isa : -1;
+    const place where = {.device = option(argc, argv, "--device", "cpu"),
+                         .isa = isa_name != NULL ? (int32_t)isa : -1};
     pgd_model *model = NULL;
     if (pgd_model_open(option(argc, argv, "--model", "configs/models/pagoda-tiny"), 0, &model,
                        &err) != PGD_OK)
@@ -331,15 +341,18 @@ int main(int argc, char **argv) {
     for (uint32_t i = 0; i < n; i++)
         draw_spec(&specs[i], seed, i, vocab);
 
-    const condition alone = {"alone", 2, 64, 512, 1, false, 1, 0, false};
+    const condition alone = {"alone", 2, 64, 512, 1, false, 1, 0, false, false};
     bench b;
-    open_bench(&b, model, &alone, want_isa);
+    open_bench(&b, model, &alone, &where);
+    printf("device %s\n", b.exec->info(b.exec)->device_name);
     run_all(&b, specs, want, n, 1, seed);
     close_bench(&b);
     uint32_t n_bad = complete(specs, want, n);
     if (n_bad > 0) fprintf(stderr, "%u choices did not run to their length\n", n_bad);
     for (size_t i = 0; i < sizeof(conditions) / sizeof(conditions[0]); i++)
-        n_bad += run_condition(model, &conditions[i], specs, want, got, n, seed, want_isa);
+        n_bad += run_condition(model, &conditions[i], specs, want, got, n, seed, &where);
+    if (strcmp(where.device, "cuda") == 0)
+        n_bad += run_condition(model, &without_graphs, specs, want, got, n, seed, &where);
     pgd_free(specs);
     pgd_free(want);
     pgd_free(got);

@@ -146,8 +146,20 @@ static pgd_status cuda_logits_post(pgd_device *d, const void *args, const pgd_st
     return launched(c, pgd_k_run_logits_post(&k, c->stream), PGD_OP_LOGITS_POST);
 }
 
-/* No kernel for masks yet: the executor then serves no grammars. */
-static const pgd_op_fn cuda_logits_mask = NULL;
+static pgd_status cuda_logits_mask(pgd_device *d, const void *args, const pgd_step_view *v) {
+    pgd_cuda_device *const c = pgd_cuda_of(d);
+    const pgd_logits_mask_args *const a = args;
+    const pgd_k_logits_mask k = {.logits = a->logits.data,
+                                 .row_tok = v->row_tok,
+                                 .row_seq = v->row_seq,
+                                 .row_target = v->row_target,
+                                 .seq = v->seq,
+                                 .mask = v->mask,
+                                 .n_rows = v->n_rows,
+                                 .vocab = last_dim(&a->logits)};
+    if (c->failed) return PGD_E_DEVICE;
+    return launched(c, pgd_k_run_logits_mask(&k, c->stream), PGD_OP_LOGITS_MASK);
+}
 
 static pgd_status cuda_sample(pgd_device *d, const void *args, const pgd_step_view *v) {
     pgd_cuda_device *const c = pgd_cuda_of(d);

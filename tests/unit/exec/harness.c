@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -18,12 +19,36 @@ const char *const golden_names[] = {
     "llama-dynamic-bf16", "llama-dynamic-short-f32", "llama-yarn-bf16",
     "llama-bias-f32",     "llama-gelu-sharded-bf16", "mistral-window-bf16",
     "qwen2-bf16",         "qwen2-window-f32",        "qwen3-tied-bf16",
-    "qwen3-f16",
+    "qwen3-f16",          "wide-llama-64-bf16",      "wide-mistral-96-bf16",
+    "wide-qwen3-128-f16",
 };
 const size_t n_golden = sizeof golden_names / sizeof golden_names[0];
 
+static const char *device = "cpu", *golden_root = PGD_SOURCE_DIR "/tests/golden/logits";
+
+void harness_args(int argc, char **argv) {
+    for (int i = 1; i < argc; i += 2) {
+        if (i + 1 < argc && strcmp(argv[i], "--device") == 0) {
+            device = argv[i + 1];
+        } else if (i + 1 < argc && strcmp(argv[i], "--golden") == 0) {
+            golden_root = argv[i + 1];
+        } else {
+            (void)fprintf(stderr, "usage: %s [--device cpu|cuda] [--golden DIR]\n", argv[0]);
+            exit(2);
+        }
+    }
+}
+
+bool on_gpu(void) {
+    return strcmp(device, "cuda") == 0;
+}
+
+bool golden_runs(const char *name) {
+    return !on_gpu() || strncmp(name, "wide-", 5) == 0;
+}
+
 static void golden_dir(const char *name, char *out, size_t n) {
-    (void)snprintf(out, n, "%s/tests/golden/logits/%s", PGD_SOURCE_DIR, name);
+    (void)snprintf(out, n, "%s/%s", golden_root, name);
 }
 
 void golden_load(const char *name, golden *out) {
@@ -182,12 +207,12 @@ void page_order(const pgd_plan_limits *lim, uint32_t which, int32_t *out, uint32
 }
 
 pgd_exec_options small_options(uint32_t max_tokens) {
-    return (pgd_exec_options){.device = "cpu",
+    return (pgd_exec_options){.device = device,
                               .n_threads = 2,
                               .isa = -1,
                               .max_seqs = 8,
                               .max_tokens = max_tokens,
-                              .page_tokens = 16,
+                              .page_tokens = on_gpu() ? 0 : 16,
                               .kv_bytes = 4 << 20};
 }
 
@@ -197,8 +222,9 @@ void rig_open(rig *r, const char *golden_name, const pgd_exec_options *opt) {
     r->model = golden_model(golden_name);
     const pgd_cpu_options cpu = {.n_threads = opt->n_threads, .isa = opt->isa};
     const pgd_model_spec *spec = pgd_model_get_spec(r->model);
-    if (pgd_device_open_cpu(&cpu, &r->dev, &err) != PGD_OK ||
-        sizing_decide(opt, r->model, r->dev, &r->z, &err) != PGD_OK)
+    const pgd_status s =
+        on_gpu() ? pgd_device_open_cuda(&r->dev, &err) : pgd_device_open_cpu(&cpu, &r->dev, &err);
+    if (s != PGD_OK || sizing_decide(opt, r->model, r->dev, &r->z, &err) != PGD_OK)
         fail_msg("%s", err.msg);
     r->mem.dev = r->dev;
     const pgd_plan_limits *lim = &r->z.limits;
@@ -209,22 +235,24 @@ void rig_open(rig *r, const char *golden_name, const pgd_exec_options *opt) {
                            .n_kv_heads = spec->n_kv_heads,
                            .head_dim = spec->head_dim,
                            .page_bytes = r->z.page_bytes};
-    if (devmem_array(&r->mem, "kv", r->z.page_bytes * spec->n_layers, lim->n_pages, &r->prog.kv.kv,
+    if (r->dev->reserve(r->dev, &r->z.device, &err) != PGD_OK ||
+        devmem_array(&r->mem, "kv", r->z.page_bytes * spec->n_layers, lim->n_pages, &r->prog.kv.kv,
                      &err) != PGD_OK ||
         loader_load(r->model, &r->mem, NULL, &r->weights, &err) != PGD_OK ||
         program_build(&r->prog, spec, &r->weights, &r->mem, lim, r->z.max_model_len, &err) !=
             PGD_OK)
         fail_msg("%s", err.msg);
-    r->plan = pgd_aligned_alloc(lim->max_plan_bytes, 64);
-    r->sample = pgd_calloc(lim->max_seqs, sizeof *r->sample);
-    r->score = pgd_calloc(lim->max_tokens, sizeof *r->score);
+    r->plan = r->dev->host_alloc(r->dev, lim->max_plan_bytes);
+    r->sample = r->dev->host_alloc(r->dev, lim->max_seqs * sizeof *r->sample);
+    r->score = r->dev->host_alloc(r->dev, lim->max_tokens * sizeof *r->score);
     assert_true(r->plan && r->sample && r->score);
 }
 
 void rig_close(rig *r) {
-    pgd_aligned_free(r->plan, r->z.limits.max_plan_bytes);
-    pgd_free(r->sample);
-    pgd_free(r->score);
+    const pgd_plan_limits *lim = &r->z.limits;
+    r->dev->host_free(r->dev, r->plan, lim->max_plan_bytes);
+    r->dev->host_free(r->dev, r->sample, lim->max_seqs * sizeof *r->sample);
+    r->dev->host_free(r->dev, r->score, lim->max_tokens * sizeof *r->score);
     program_fini(&r->prog);
     loader_free(r->dev, &r->weights);
     devmem_free_all(&r->mem);
@@ -242,5 +270,15 @@ void rig_step(rig *r) {
     pgd_status s = program_launch_body(&r->prog, r->plan, &part);
     if (s == PGD_OK) s = program_launch_head(&r->prog, &part, NULL, &out);
     pgd_noalloc_end();
+    r->dev->sync(r->dev);
+    if (r->dev->fatal(r->dev)) fail_msg("%s", r->dev->fatal(r->dev));
     assert_int_equal(s, PGD_OK);
+}
+
+float *rig_logits(const rig *r, uint32_t n) {
+    const size_t bytes = (size_t)n * r->prog.ws.logits.shape[1] * sizeof(float);
+    float *out = pgd_malloc(bytes);
+    assert_non_null(out);
+    assert_int_equal(r->dev->download(r->dev, out, r->prog.ws.logits.data, bytes), PGD_OK);
+    return out;
 }

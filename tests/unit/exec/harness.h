@@ -1,5 +1,10 @@
 /* Shared by the executor's tests: golden files, a writer of plans, and a rig that runs a program on
- * the CPU device without a rank thread, so that a test can look at logits. */
+ * a device without a rank thread, so that a test can look at logits.
+ *
+ *   test_exec_logits [--device cpu|cuda] [--golden DIR]
+ *
+ * On the GPU the models whose head size it takes are run; DIR is tests/golden/logits of a machine
+ * that has no source tree. */
 #ifndef PAGODA_TESTS_EXEC_HARNESS_H
 #define PAGODA_TESTS_EXEC_HARNESS_H
 
@@ -20,6 +25,11 @@ typedef struct golden {
 
 extern const char *const golden_names[];
 extern const size_t n_golden;
+/* Before any test. Exits on an argument that it does not know. */
+void harness_args(int argc, char **argv);
+/* Whether tests run on the GPU, and whether this model does there. */
+bool on_gpu(void);
+bool golden_runs(const char *name);
 void golden_load(const char *name, golden *out);
 void golden_free(golden *g);
 pgd_model *golden_model(const char *name);
@@ -70,6 +80,8 @@ void rig_open(rig *r, const char *golden_name, const pgd_exec_options *opt);
 void rig_close(rig *r);
 /* Write, check and run the collected plan; asserts that all of it succeeds. */
 void rig_step(rig *r);
+/* The first n rows of the logits buffer, [n, vocab]. Owned by the caller: pgd_free. */
+float *rig_logits(const rig *r, uint32_t n);
 pgd_exec_options small_options(uint32_t max_tokens);
 
 #endif
