@@ -219,7 +219,7 @@ __device__ __forceinline__ void compute(const AttnParams &p, uint32_t shared, fl
         clear_rows(o);
         mbarrier_wait(bar.k_full(ring.slot), ring.parity);
         issue_scores<T, D>(shared + ring.slot * 2 * Shape::kHalf, query, s);
-        wgmma_wait<0>();
+        wgmma_wait_for<0>(s);
         release(bar.k_empty(ring.slot));
         if (j.first < clear_from || j.first >= clear_to)
             mask_unit(j.first * kUnit, position, p.window, s);
@@ -235,7 +235,7 @@ __device__ __forceinline__ void compute(const AttnParams &p, uint32_t shared, fl
             issue_scores<T, D>(shared + ring.slot * 2 * Shape::kHalf, query, s);
             mbarrier_wait(bar.v_full(at.slot), at.parity);
             issue_products<T, D>(shared + (at.slot * 2 + 1) * Shape::kHalf, weights, o);
-            wgmma_wait<1>();
+            wgmma_wait_for<1>(s);
             release(bar.k_empty(ring.slot));
             const uint32_t next = unit + 1;
             if (next < clear_from || next >= clear_to)
@@ -244,7 +244,8 @@ __device__ __forceinline__ void compute(const AttnParams &p, uint32_t shared, fl
             const AttnState closed[2] = {state[0], state[1]};
             if (fresh) state[0] = state[1] = {kNoScore, 0.0f};
             soften_rows(p.c, s, state, alpha);
-            wgmma_wait<0>();
+            wgmma_wait_for<0>(o);
+            wgmma_read_until_here(weights);
             release(bar.v_empty(at.slot));
             if (fresh) {
                 close_chunk<D / 8, kMath>(p.c, next - j.first <= kChunkUnits, false,
@@ -262,7 +263,8 @@ __device__ __forceinline__ void compute(const AttnParams &p, uint32_t shared, fl
         mbarrier_wait(bar.v_full(ring.slot), ring.parity);
         zero_tail<D>(v, j.last * kUnit, j.kv_end);
         issue_products<T, D>(v, weights, o);
-        wgmma_wait<0>();
+        wgmma_wait_for<0>(o);
+        wgmma_read_until_here(weights);
         release(bar.v_empty(ring.slot));
         ring.next();
         close_chunk<D / 8, kMath>(p.c, j.first / kChunkUnits == j.last / kChunkUnits, true,

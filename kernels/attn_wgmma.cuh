@@ -20,6 +20,24 @@ __device__ __forceinline__ uint64_t value_descriptor(uint32_t address) {
 
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
+/* Wait until at most kPending groups of wgmma are in flight; d was written by one that is done. The
+ * compiler knows nothing of flight: without the mention of d it may move reads of d up. */
+template <int kPending, int N> __device__ __forceinline__ void wgmma_wait_for(float (&d)[N][4]) {
+    wgmma_wait<kPending>();
+#pragma unroll
+    for (int j = 0; j < N; j++)
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            asm volatile("" : "+f"(d[j][i])::"memory");
+}
+
+/* Operands A stay in their registers until here: after the wait. */
+template <int N> __device__ __forceinline__ void wgmma_read_until_here(const uint4 (&a)[N]) {
+#pragma unroll
+    for (int i = 0; i < N; i++)
+        asm volatile("" ::"r"(a[i].x), "r"(a[i].y), "r"(a[i].z), "r"(a[i].w) : "memory");
+}
+
 /* clang-format off */
 #define D4(i) "+f"(d[i][0]), "+f"(d[i][1]), "+f"(d[i][2]), "+f"(d[i][3])
 #define D16(i) D4(i), D4(i + 1), D4(i + 2), D4(i + 3)
