@@ -325,7 +325,7 @@ static rank_step *first_late(rank_exec *r) {
         rank_step *const s = &r->step[k % r->info.steps_in_flight];
         if (s->late_due) return s;
     }
-    PGD_ASSERT(!"a late part is due");
+    PGD_ASSERT(false); /* callers ask only while a late part is due */
     return NULL;
 }
 
