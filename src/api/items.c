@@ -37,7 +37,7 @@ static bool new_item(pgd_call *c, uint8_t kind, api_item **out) {
 
 static void close_last(pgd_call *c, const api_item_events *ev, bool whole) {
     api_items *const s = &c->items;
-    if (!s->open || c->phase != API_RUN) return;
+    if (!s->open || !s->n || c->phase != API_RUN) return;
     s->open = false;
     api_item *const it = &s->v[s->n - 1];
     it->whole = whole;

@@ -10,32 +10,65 @@
 #include <cmocka.h>
 
 #include "api/call.h"
+#include "api/response_store.h"
 #include "pagoda/mem.h"
 #include "rig.h"
 
-static const char *const bodies[] = {
-    "{\"model\":\"small\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"max_tokens\":4,"
-    "\"seed\":1,\"n\":2,\"stop\":[\"zq\"],\"logprobs\":true,\"top_logprobs\":2,"
-    "\"logit_bias\":{\"5\":1},\"stream\":true,\"stream_options\":{\"include_usage\":true}}",
-    "{\"model\":\"small\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"max_tokens\":4,"
-    "\"seed\":1,\"logprobs\":true,\"return_token_ids\":true}",
+static const struct {
+    pgd_route route;
+    const char *body;
+} cases[] = {
+    {PGD_ROUTE_CHAT,
+     "{\"model\":\"small\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"max_tokens\":4,"
+     "\"seed\":1,\"n\":2,\"stop\":[\"zq\"],\"logprobs\":true,\"top_logprobs\":2,"
+     "\"logit_bias\":{\"5\":1},\"stream\":true,\"stream_options\":{\"include_usage\":true}}"},
+    {PGD_ROUTE_CHAT,
+     "{\"model\":\"small\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"max_tokens\":4,"
+     "\"seed\":1,\"logprobs\":true,\"return_token_ids\":true}"},
+    {PGD_ROUTE_MESSAGES,
+     "{\"model\":\"small\",\"max_tokens\":4,\"system\":[{\"type\":\"text\",\"text\":\"s\"}],"
+     "\"messages\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":[{"
+     "\"type\":\"thinking\",\"thinking\":\"t\"},{\"type\":\"tool_use\",\"id\":\"a\",\"name\":\"f\","
+     "\"input\":{}}]},{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":"
+     "\"a\",\"content\":\"1\"}]}],\"tools\":[{\"name\":\"f\",\"input_schema\":{}}],\"stream\":"
+     "true,\"seed\":1}"},
+    {PGD_ROUTE_RESPONSES,
+     "{\"model\":\"small\",\"max_output_tokens\":4,\"seed\":1,\"stream\":true,\"input\":[{\"role\":"
+     "\"user\",\"content\":\"q\"},{\"type\":\"function_call\",\"call_id\":\"c\",\"name\":\"f\","
+     "\"arguments\":\"{}\"},{\"type\":\"function_call_output\",\"call_id\":\"c\",\"output\":\"1\"}]"
+     ",\"tools\":[{\"type\":\"namespace\",\"name\":\"n\",\"tools\":[{\"type\":\"function\","
+     "\"name\":\"f\"}]}],\"include\":[\"message.output_text.logprobs\"]}"},
+    {PGD_ROUTE_RESPONSES, "{\"model\":\"small\",\"max_output_tokens\":4,\"seed\":1,\"input\":"
+                          "\"q\",\"previous_response_id\":\"resp_kept\"}"},
 };
+enum { N_CASES = sizeof cases / sizeof cases[0] };
+
+/* What the last case goes on from. */
+static void keep_one(rig *r) {
+    api_kept *const k = api_kept_create(NULL);
+    assert_non_null(k);
+    pgd_buf_puts(&k->id, "resp_kept");
+    pgd_buf_puts(&k->input, "{\"id\":\"a\",\"role\":\"user\",\"content\":\"q\"}");
+    pgd_buf_puts(&k->object, "{\"output\":[{\"type\":\"message\",\"role\":\"assistant\","
+                             "\"content\":[{\"type\":\"output_text\",\"text\":\"a\"}]}]}");
+    api_store_put(r->api->store, k, 0);
+}
 
 /* Run the worker's part on this thread with the n-th allocation failing. Returns whether it was
  * reached. */
-static bool prepare_with_failure(rig *r, const char *body, int64_t n) {
+static bool prepare_with_failure(rig *r, size_t i, int64_t n) {
     pgd_call *c = pgd_calloc(1, sizeof *c);
     c->api = r->api;
     c->loop = r->loop;
     c->model = &r->model;
-    c->route = PGD_ROUTE_CHAT;
-    c->wire = &api_wire_chat;
-    pgd_buf_puts(&c->body, body);
+    c->route = cases[i].route;
+    c->wire = api_wire_of(c->route);
+    pgd_buf_puts(&c->body, cases[i].body);
     (void)pgd_mem_fail_after(n);
     api_prep_run(c);
     const bool fired = pgd_mem_fail_after(-1);
     if (fired) {
-        if (c->err.status != PGD_E_NOMEM) fail_msg("n=%d: %s", (int)n, c->err.msg);
+        if (c->err.status != PGD_E_NOMEM) fail_msg("%zu, n=%d: %s", i, (int)n, c->err.msg);
     } else {
         assert_int_equal(c->err.status, PGD_OK);
     }
@@ -48,9 +81,10 @@ static void a_failed_allocation_while_preparing_fails_that_call_alone(void **sta
     (void)state;
     rig r;
     rig_open(&r, &(rig_options){0});
-    for (size_t i = 0; i < 2; i++) {
+    keep_one(&r);
+    for (size_t i = 0; i < N_CASES; i++) {
         int64_t n = 0;
-        while (prepare_with_failure(&r, bodies[i], n))
+        while (prepare_with_failure(&r, i, n))
             n++;
         print_message("%d allocations\n", (int)n);
         assert_true(n > 20);
@@ -76,14 +110,18 @@ static void check_end(const pgd_call *c, bool fired) {
         assert_true(out.n == 0 || pgd_sv_ends(out, PGD_SV("\n\n")));
         return;
     }
+    if (c->route != PGD_ROUTE_CHAT) {
+        assert_true(pgd_sv_ends(out, PGD_SV("\n\n")));
+        return;
+    }
     fold f;
     fold_stream(&f, out, FOLD_USAGE);
     fold_fini(&f);
 }
 
 /* Everything the loop does from the first token on, with allocation n of it failing. */
-static bool run_with_failure(rig *r, const char *body, int64_t n) {
-    pgd_call *c = rig_begin(r, PGD_ROUTE_CHAT, body);
+static bool run_with_failure(rig *r, size_t i_case, int64_t n) {
+    pgd_call *c = rig_begin(r, cases[i_case].route, cases[i_case].body);
     rig_wait_prepared(r, c);
     bool fired = false;
     for (int i = 0; i < 1000 && pgd_call_get_state(c) != PGD_CALL_DONE; i++) {
@@ -104,15 +142,16 @@ static void a_failed_allocation_while_answering_fails_that_call_alone(void **sta
     (void)state;
     rig r;
     rig_open(&r, &(rig_options){0});
-    for (size_t i = 0; i < 2; i++) {
+    keep_one(&r);
+    for (size_t i = 0; i < N_CASES; i++) {
         int64_t n = 0;
-        while (run_with_failure(&r, bodies[i], n))
+        while (run_with_failure(&r, i, n))
             n++;
         print_message("%d allocations a drain at most\n", (int)n);
         assert_true(n > 2);
     }
     fold f; /* and the next call is none the wiser */
-    rig_fold(&r, PGD_ROUTE_CHAT, bodies[1], 0, &f);
+    rig_fold(&r, PGD_ROUTE_CHAT, cases[1].body, 0, &f);
     fold_fini(&f);
     rig_close(&r);
 }
@@ -124,7 +163,7 @@ static void a_failed_allocation_at_the_start_leaves_the_body_or_answers(void **s
     bool fired = true;
     for (int64_t n = 0; fired; n++) {
         pgd_buf body = {0};
-        pgd_buf_puts(&body, bodies[1]);
+        pgd_buf_puts(&body, cases[1].body);
         const pgd_api_request rq = {
             .route = PGD_ROUTE_CHAT, .body = &body, .tenant = PGD_SV("someone")};
         (void)pgd_mem_fail_after(n);
