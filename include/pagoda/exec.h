@@ -73,6 +73,9 @@ pgd_status pgd_exec_open(const pgd_model *model, const pgd_exec_options *opt,
  * layer and of the head: name, operation, types and shape, and with opt.profile calls, time and
  * share. Thread: the engine's, with no step in flight. */
 void pgd_exec_describe(const pgd_exec *x, pgd_buf *out);
+/* Device time of all finished steps of an executor of pgd_exec_open: what is missing to the wall
+ * clock is time in which the device waited. Any thread. */
+uint64_t pgd_exec_busy_ns(const pgd_exec *x);
 
 /* Simulator: no model; each page remembers the tokens written to it, and the token sampled after a
  * sequence is a hash of all tokens found through its page table (so that any page shared, freed or

@@ -264,7 +264,7 @@ static int latency(int n_args, const char *const *args) {
 
 typedef struct throughput_figures {
     uint64_t n, n_in, n_out;
-    double seconds;
+    double seconds, busy; /* busy: share of them in which the device ran a step */
 } throughput_figures;
 
 static void put_throughput(const void *figures, pgd_jsonw *w) {
@@ -273,6 +273,7 @@ static void put_throughput(const void *figures, pgd_jsonw *w) {
     put_u64(w, "prompt_tokens", g->n_in);
     put_u64(w, "output_tokens", g->n_out);
     put_f64(w, "seconds", g->seconds);
+    put_f64(w, "device_busy", g->busy);
     put_f64(w, "requests_per_s", (double)g->n / g->seconds);
     put_f64(w, "output_tokens_per_s", (double)g->n_out / g->seconds);
     put_f64(w, "total_tokens_per_s", (double)(g->n_in + g->n_out) / g->seconds);
@@ -292,6 +293,7 @@ static pgd_status measure_throughput(pgd_offline *o, const throughput_flags *f,
     PGD_TRY(pgd_offline_open(&f->base, (uint32_t)f->max_num_seqs, longest, n, false, o, err));
     pgd_offline_item *items = NULL;
     PGD_TRY(pgd_offline_items(o, lengths, n, f->base.seed, &items, err));
+    const uint64_t busy = pgd_exec_busy_ns(o->exec);
     const pgd_status s = pgd_offline_run(o, items, n, err);
     uint64_t last = 0;
     for (uint32_t i = 0; s == PGD_OK && i < n; i++)
@@ -299,6 +301,7 @@ static pgd_status measure_throughput(pgd_offline *o, const throughput_flags *f,
             last = items[i].token_ns[items[i].seen - 1];
     g->n = n;
     g->seconds = 1e-9 * (double)(last - items[0].submit_ns);
+    g->busy = 1e-9 * (double)(pgd_exec_busy_ns(o->exec) - busy) / g->seconds;
     pgd_offline_items_free(items, n);
     return s;
 }
@@ -315,11 +318,12 @@ static pgd_status run_throughput(pgd_offline *o, const throughput_flags *f, int 
     pgd_free(lengths);
     PGD_TRY(s);
     (void)printf("%s\n%llu requests, %llu prompt tokens, %llu output tokens in %.3f s\n"
-                 "throughput    %.2f requests/s, %.1f output tokens/s, %.1f tokens/s in all\n",
+                 "throughput    %.2f requests/s, %.1f output tokens/s, %.1f tokens/s in all\n"
+                 "device        busy %.1f %% of the time\n",
                  o->exec->info(o->exec)->device_name, (unsigned long long)g.n,
                  (unsigned long long)g.n_in, (unsigned long long)g.n_out, g.seconds,
                  (double)g.n / g.seconds, (double)g.n_out / g.seconds,
-                 (double)(g.n_in + g.n_out) / g.seconds);
+                 (double)(g.n_in + g.n_out) / g.seconds, 100 * g.busy);
     return write_result("throughput", o, &f->base, n_args, args, put_throughput, &g, err);
 }
 

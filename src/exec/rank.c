@@ -70,6 +70,7 @@ typedef struct rank_exec {
     exec_weights weights;
     program prog;
     uint64_t n_launched, n_published;
+    _Atomic uint64_t busy_ns; /* relaxed: a sum that anyone may look at */
     bool failed;
     _Atomic uint32_t *progress;
     pgd_status open_status; /* read by open after the first word of results */
@@ -258,6 +259,7 @@ static void publish(rank_exec *r, uint32_t index) {
                                   .sample = s->sample,
                                   .score = s->score,
                                   .device_ns = st == PGD_OK ? r->dev->step_ns(r->dev, index) : 0};
+    atomic_fetch_add_explicit(&r->busy_ns, s->result.device_ns, memory_order_relaxed);
     const bool pushed = pgd_ring_push(r->results, index);
     PGD_ASSERT(pushed); /* the ring is larger than the number of steps */
     if (r->notify) r->notify(r->notify_ctx);
@@ -288,6 +290,9 @@ static void run_plans(rank_exec *r) {
 static void *rank_main(void *arg) {
     rank_exec *const r = arg;
     r->open_status = open_all(r, &r->open_error);
+    const char *const fatal = r->dev ? r->dev->fatal(r->dev) : NULL;
+    if (r->open_status != PGD_OK && fatal && !strstr(r->open_error.msg, fatal))
+        (void)pgd_wrap(&r->open_error, "%s", fatal);
     (void)pgd_ring_push(r->results, 0);
     if (r->open_status == PGD_OK) run_plans(r);
     close_all(r);
@@ -427,6 +432,12 @@ void pgd_exec_describe(const pgd_exec *x, pgd_buf *out) {
     const rank_exec *const r = (const rank_exec *)x;
     PGD_ASSERT(x->info == rank_info && r->n_released == r->n_submitted);
     program_describe(&r->prog, out);
+}
+
+uint64_t pgd_exec_busy_ns(const pgd_exec *x) {
+    const rank_exec *const r = (const rank_exec *)x;
+    PGD_ASSERT(x->info == rank_info);
+    return atomic_load_explicit(&r->busy_ns, memory_order_relaxed);
 }
 
 static pgd_status open_cpu(const pgd_exec_options *opt, pgd_device **out, pgd_error *err) {

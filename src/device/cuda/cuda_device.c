@@ -100,7 +100,7 @@ static pgd_status cuda_work_space(pgd_device *d, const pgd_device_limits *l, uin
                         "in %s",
                         d->info.name, l->n_heads, l->n_kv_heads, l->head_dim,
                         pgd_dtype_name(l->dtype));
-    *bytes = attn + pgd_k_sample_space(l->tile_rows, l->plan.vocab_size);
+    *bytes = attn + pgd_k_sample_space(l->tile_rows, l->plan.vocab_size) + PGD_CUDA_STAGES_BYTES;
     return PGD_OK;
 }
 

@@ -7,8 +7,13 @@
 
 #include "launch.h"
 #include "pagoda/device.h"
+#include "pagoda/pool.h"
 
-enum { PGD_CUDA_PAGE_TOKENS = 64, PGD_CUDA_LOGITS_ROWS = 256 };
+enum {
+    PGD_CUDA_PAGE_TOKENS = 64,
+    PGD_CUDA_LOGITS_ROWS = 256,
+    PGD_CUDA_STAGES_BYTES = 64 << 20, /* both buffers on the device, while loading */
+};
 
 /* One of two buffers through which host memory is moved while loading. */
 typedef struct pgd_cuda_stage {
@@ -24,9 +29,11 @@ typedef struct pgd_cuda_device {
     char fatal[256]; /* when failed */
     cudaEvent_t begin[PGD_MAX_STEPS_IN_FLIGHT], end[PGD_MAX_STEPS_IN_FLIGHT];
 
-    pgd_cuda_stage stage[2]; /* made by the first upload */
+    /* made by the first upload, freed before the first linear */
+    pgd_cuda_stage stage[2];
     uint32_t next_stage;
-    bool packing; /* weights were packed since the last wait: see cuda_load.c */
+    pgd_pool *readers; /* threads that fill a stage */
+    bool packing;      /* weights were packed since the last wait: see cuda_load.c */
 
     pgd_k_attn_limits attn;
     uint32_t window;
