@@ -14,7 +14,8 @@
 #include "rig.h"
 
 #define CHAT(extra)                                                                                \
-    "{\"model\":\"small\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]" extra "}"
+    "{\"model\":\"small\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],"                  \
+    "\"ignore_eos\":true" extra "}"
 
 static pgd_call *begin(rig *r, pgd_route route, const char *tenant, const char *body) {
     const pgd_api_request rq = {
@@ -123,9 +124,10 @@ static void a_cancelled_response_can_be_read(void **state) {
     rig r;
     rig_open(&r, &(rig_options){0});
     for (int stream = 0; stream < 2; stream++) {
-        pgd_call *const c = begin(&r, PGD_ROUTE_RESPONSES, "t",
-                                  stream ? "{\"model\":\"small\",\"input\":\"q\",\"stream\":true}"
-                                         : "{\"model\":\"small\",\"input\":\"q\"}");
+        pgd_call *const c = begin(
+            &r, PGD_ROUTE_RESPONSES, "t",
+            stream ? "{\"model\":\"small\",\"input\":\"q\",\"ignore_eos\":true,\"stream\":true}"
+                   : "{\"model\":\"small\",\"input\":\"q\",\"ignore_eos\":true}");
         char id[API_ID_BYTES];
         (void)snprintf(id, sizeof id, "%s", c->id);
         rig_wait_prepared(&r, c);
