@@ -16,11 +16,11 @@
  * and the shape of the cluster on the vocabulary alone.
  *
  * Passes over the tokens: maximum; [sum of exp, with logprobs; selection, with a top list];
- * greedy ends here; scaling; [selection by number, and by mass]; noise. Noise is drawn only for
- * tokens that can still win, by a bound.
+ * greedy ends here; [scaling; selection by number, and by mass]; a cheap bound of logit plus noise
+ * for each token; the exact value of the few that their bound lets win.
  *
  * Bytes: 4 n_rows vocab. Integer work of the noise: about 60 operations a token that is within 17
- * of the best, which only flat distributions have many of. */
+ * of the best: most of them in a flat distribution, few in a peaked one. */
 #include "select.cuh"
 
 constexpr uint32_t kClusterVocab = 8192;        /* from here on a row is shared by a cluster */
@@ -52,10 +52,19 @@ __device__ __forceinline__ void stage_wait() {
     __syncthreads();
 }
 
+/* The largest of what the blocks hold as their best. */
+__device__ __forceinline__ uint64_t most_of(const Box *box) {
+    uint64_t best = 0;
+    for (uint32_t r = 0; r < cluster_size(); r++)
+        best = Max()(best, box[r].best);
+    return best;
+}
+
 /* Maximum, its lowest id, and whether the row can be used. Sets t->max. */
 template <bool kStaged> __device__ Row look_at_row(Tokens *t, Shared &s, uint32_t *turn) {
     float max = minus_infinity();
     uint32_t id = 0, n_finite = 0, bad = 0;
+#pragma unroll 4
     for (uint32_t j = threadIdx.x; j < t->n; j += kThreads) {
         const float x = kStaged ? t->copy[j] : t->x[j];
         bad |= !(x < __int_as_float(0x7f800000)); /* +inf or NaN */
@@ -71,9 +80,8 @@ template <bool kStaged> __device__ Row look_at_row(Tokens *t, Shared &s, uint32_
     mine.count[1] = (uint32_t)__syncthreads_or((int)bad);
     const Box *const box = exchange(s, mine, turn);
     Row row = {};
-    uint64_t best = 0;
+    const uint64_t best = most_of(box);
     for (uint32_t r = 0; r < cluster_size(); r++) {
-        best = Max()(best, box[r].best);
         row.n_finite += box[r].count[0];
         row.bad |= box[r].count[1] != 0;
     }
@@ -88,6 +96,7 @@ template <bool kStaged> __device__ Row look_at_row(Tokens *t, Shared &s, uint32_
 /* ln of the sum of e^x over the row. */
 template <bool kStaged> __device__ double log_sum_exp(const Tokens &t, Shared &s, uint32_t *turn) {
     float sum = 0.0f;
+#pragma unroll 4
     for (uint32_t j = threadIdx.x; j < t.n; j += kThreads)
         sum = __fadd_rn(sum, exact_exp(__fsub_rn(kStaged ? t.copy[j] : t.x[j], t.max)));
     Box mine = {};
@@ -103,7 +112,7 @@ template <bool kStaged> __device__ double log_sum_exp(const Tokens &t, Shared &s
 template <bool kStaged>
 __device__ void top_list(const Tokens &t, Shared &s, uint32_t n, double lse, pgd_top *out,
                          uint32_t *turn) {
-    const Edge edge = select_top<kStaged, kLogit, false>(t, s, minus_infinity(), kBinsPerUnit, n);
+    const Edge edge = select_top<kStaged, kLogit, false>(t, s, minus_infinity(), {n, 0.0f});
     const uint32_t limit = limit_of_equals<kStaged, kLogit>(t, s, edge, turn);
     Shared *const home = cluster_peer(&s, 0);
     for (uint32_t j = threadIdx.x; j < t.n; j += kThreads) {
@@ -127,44 +136,11 @@ __device__ void top_list(const Tokens &t, Shared &s, uint32_t n, double lse, pgd
 
 template <bool kStaged> __device__ __forceinline__ void scale_tokens(const Tokens &t) {
     if constexpr (kStaged) { /* else scaled when read */
+#pragma unroll 4
         for (uint32_t j = threadIdx.x; j < t.n; j += kThreads)
             t.copy[j] = scaled_logit(t, t.copy[j]);
         __syncthreads();
     }
-}
-
-/* Number and mass of the tokens at or above a floor; [1]: of those that are also near. */
-struct Stock {
-    uint64_t mass[2];
-    uint32_t count[2];
-};
-
-template <bool kStaged>
-__device__ Stock take_stock(const Tokens &t, Shared &s, float floor, uint32_t *turn) {
-    Box mine = {};
-    uint64_t mass[2] = {0, 0}, count[2] = {0, 0};
-    for (uint32_t j = threadIdx.x; j < t.n; j += kThreads) {
-        const float z = value_at<kStaged, kScaled>(t, j);
-        if (!(z >= floor && z > minus_infinity())) continue;
-        const uint32_t m = mass_of(z), near = z >= -kNear;
-        mass[0] += m;
-        mass[1] += near ? m : 0;
-        count[0]++;
-        count[1] += near;
-    }
-#pragma unroll
-    for (uint32_t i = 0; i < 2; i++) {
-        mine.mass[i] = block_reduce<Add, uint64_t>(mass[i], 0, Add(), s.scratch);
-        mine.count[i] = (uint32_t)block_reduce<Add, uint64_t>(count[i], 0, Add(), s.scratch);
-    }
-    const Box *const box = exchange(s, mine, turn);
-    Stock all = {};
-    for (uint32_t r = 0; r < cluster_size(); r++)
-        for (uint32_t i = 0; i < 2; i++) {
-            all.mass[i] += box[r].mass[i];
-            all.count[i] += box[r].count[i];
-        }
-    return all;
 }
 
 /* Mass of the tokens that an edge chooses. */
@@ -176,89 +152,118 @@ __device__ uint64_t mass_above(const Tokens &t, Shared &s, const Edge &edge, uin
         if (key_of(z) > edge.least) mass += mass_of(z);
     }
     Box mine = {};
-    mine.mass[0] = block_reduce<Add, uint64_t>(mass, 0, Add(), s.scratch);
+    mine.mass = block_reduce<Add, uint64_t>(mass, 0, Add(), s.scratch);
     const Box *const box = exchange(s, mine, turn);
     uint64_t all = (uint64_t)edge.n_equal * mass_of(value_of_key(edge.least));
     for (uint32_t r = 0; r < cluster_size(); r++)
-        all += box[r].mass[0];
+        all += box[r].mass;
     return all;
 }
 
-__device__ __forceinline__ uint64_t share_of(uint64_t mass, float top_p) {
-    const double want = ceil(__dmul_rn((double)top_p, (double)mass));
-    if (want <= 1.0) return 1;
-    return want < (double)mass ? (uint64_t)want : mass;
-}
-
-/* Selection among the tokens at or above floor, only among the near ones when these suffice. */
-template <bool kStaged, bool kByMass>
-__device__ __forceinline__ Edge select_kept(const Tokens &t, Shared &s, float floor, bool near,
-                                            uint64_t want) {
-    const float from = near && floor < -kNear ? -kNear : floor;
-    return select_top<kStaged, kScaled, kByMass>(t, s, from,
-                                                 from >= -kNear ? kFineBins : kBinsPerUnit, want);
-}
-
-/* The edge of what min-p, top-k and top-p keep, in this order. False: they keep everything. */
+/* The nucleus among the tokens that top-k chose: these are few enough for a list, as a rule. */
 template <bool kStaged>
-__device__ bool find_edge(const Tokens &t, Shared &s, const pgd_sampling *p, uint32_t vocab,
-                          Edge *edge, uint32_t *turn) {
-    const bool top_p = p->top_p<1.0f, top_k = p->top_k> 0 && (uint32_t)p->top_k < vocab;
+__device__ Edge nucleus_of(const Tokens &t, Shared &s, const Edge &chosen, float top_p,
+                           uint32_t *turn) {
+    const float floor = value_of_key(chosen.least);
+    list_tokens<kStaged, kScaled, true>(t, s, floor, Place{}, 0);
+    const Answer close = compare_all<true>(s, {0, top_p}, chosen);
+    if (close.found) return {close.least, close.n_equal, close.tie != 0};
+    const uint64_t mass = mass_above<kStaged>(t, s, chosen, turn);
+    return select_top<kStaged, kScaled, true>(t, s, floor, {amount_of({0, top_p}, mass), 0.0f});
+}
+
+/* The edge of what min-p, top-k and top-p keep, in this order. The most likely token, at 0, is
+ * always kept. */
+template <bool kStaged>
+__device__ Edge find_edge(const Tokens &t, Shared &s, const pgd_sampling *p, bool top_k, bool top_p,
+                          uint32_t *turn) {
     float floor = minus_infinity();
-    *edge = {0, 0xffffffffu, false};
     if (p->min_p > 0.0f) {
         floor = __fadd_rn(0.0f, exact_log(p->min_p));
         if (floor > 0.0f) floor = 0.0f;
-        edge->least = key_of(floor);
     }
-    if (!top_p && !top_k) return p->min_p > 0.0f;
-    const Stock stock = take_stock<kStaged>(t, s, floor, turn);
     if (top_k) {
-        const uint32_t k =
-            (uint32_t)p->top_k < stock.count[0] ? (uint32_t)p->top_k : stock.count[0];
-        *edge = select_kept<kStaged, false>(t, s, floor, stock.count[1] >= k, k);
-        if (!top_p) return true;
-        const uint64_t want = share_of(mass_above<kStaged>(t, s, *edge, turn), p->top_p);
-        *edge = select_kept<kStaged, true>(t, s, value_of_key(edge->least), false, want);
-        return true;
+        const Edge chosen =
+            select_top<kStaged, kScaled, false>(t, s, floor, {(uint64_t)p->top_k, 0.0f});
+        return top_p ? nucleus_of<kStaged>(t, s, chosen, p->top_p, turn) : chosen;
     }
-    const uint64_t want = share_of(stock.mass[0], p->top_p);
-    *edge = select_kept<kStaged, true>(t, s, floor, stock.mass[1] >= want, want);
-    return true;
+    if (top_p) return select_top<kStaged, kScaled, true>(t, s, floor, {0, p->top_p});
+    return {key_of(floor), 0xffffffffu, false};
+}
+
+/* The token whose logit and noise are largest, lowest id first, among those that the edge keeps.
+ * scaled: t.copy holds scaled logits. First a bound for every token, in place of the copies; then
+ * only tokens whose bound reaches the exact value of the most promising one are computed exactly.
+ */
+template <bool kStaged>
+__device__ uint32_t noisiest(const Tokens &t, Shared &s, const Noise &noise, bool scaled,
+                             uint32_t least, uint32_t limit, uint32_t argmax, uint32_t *turn) {
+    const float *const row = t.x - t.first;
+    const float sure = gumbel_of(noise_bits(noise, argmax)); /* the most likely token's, at 0 */
+    float most = minus_infinity();
+    uint32_t id = argmax;
+    for (uint32_t j0 = threadIdx.x; j0 < t.n; j0 += kBatch * kThreads) {
+        float z[kBatch];
+        bool any = false;
+#pragma unroll
+        for (uint32_t k = 0; k < kBatch; k++) {
+            const uint32_t j = j0 + k * kThreads;
+            z[k] = minus_infinity();
+            if (j >= t.n) continue;
+            z[k] = kStaged ? t.copy[j] : t.x[j];
+            if (!scaled) z[k] = scaled_logit(t, z[k]);
+            const uint32_t key = key_of(z[k]);
+            const bool kept = key > least || (key == least && j < limit);
+            if (!kept || !(__fadd_rn(z[k], kGumbelMax) >= sure)) z[k] = minus_infinity();
+            any |= z[k] > minus_infinity();
+        }
+        if (any) {
+#pragma unroll
+            for (uint32_t k = 0; k < kBatch; k++)
+                z[k] += gumbel_bound(noise_bits(noise, t.first + j0 + k * kThreads));
+        }
+#pragma unroll
+        for (uint32_t k = 0; k < kBatch; k++) {
+            const uint32_t j = j0 + k * kThreads;
+            if (kStaged && j < t.n) t.copy[j] = z[k];
+            if (z[k] > most) {
+                most = z[k];
+                id = t.first + j;
+            }
+        }
+    }
+    Box mine = {};
+    mine.best = block_reduce<Max, uint64_t>(packed(most, id), 0, Max(), s.scratch);
+    const uint32_t hope = ~(uint32_t)most_of(exchange(s, mine, turn));
+    const float reached = __fadd_rn(scaled_logit(t, row[hope]), gumbel_of(noise_bits(noise, hope)));
+    uint64_t best = 0;
+    for (uint32_t j = threadIdx.x; j < t.n; j += kThreads) {
+        if (kStaged && t.copy[j] < reached) continue;
+        const float z = scaled_logit(t, t.x[j]);
+        const uint32_t key = key_of(z), bits = noise_bits(noise, t.first + j);
+        if (key < least || (key == least && j >= limit) || z + gumbel_bound(bits) < reached)
+            continue;
+        const uint64_t own = packed(__fadd_rn(z, gumbel_of(bits)), t.first + j);
+        best = Max()(best, own);
+    }
+    mine.best = block_reduce<Max, uint64_t>(best, 0, Max(), s.scratch);
+    return ~(uint32_t)most_of(exchange(s, mine, turn));
 }
 
 template <bool kStaged>
 __device__ uint32_t draw(const Tokens &t, Shared &s, const pgd_sampling *p, uint32_t vocab,
                          uint32_t argmax, uint32_t position, uint32_t *turn) {
-    scale_tokens<kStaged>(t);
-    Edge edge;
-    const bool cut = find_edge<kStaged>(t, s, p, vocab, &edge, turn);
-    const uint32_t least = cut ? edge.least : 0;
-    const uint32_t limit = cut ? limit_of_equals<kStaged, kScaled>(t, s, edge, turn) : 0xffffffffu;
-    const Noise noise = {p->seed, p->choice, position};
-    /* the most likely token, at 0, is always kept: others must beat it */
-    float best = gumbel_of(noise_bits(noise, argmax));
-    uint32_t best_id = argmax;
-    for (uint32_t j = threadIdx.x; j < t.n; j += kThreads) {
-        const float z = value_at<kStaged, kScaled>(t, j);
-        if (!(__fadd_rn(z, kGumbelMax) >= best)) continue;
-        const uint32_t key = key_of(z);
-        if (key < least || (key == least && j >= limit)) continue;
-        const uint32_t bits = noise_bits(noise, t.first + j);
-        if (z + gumbel_bound(bits) < best) continue;
-        const float v = __fadd_rn(z, gumbel_of(bits));
-        if (v > best || (v == best && t.first + j < best_id)) {
-            best = v;
-            best_id = t.first + j;
-        }
+    const bool top_k = p->top_k > 0 && (uint32_t)p->top_k < vocab, top_p = p->top_p < 1.0f;
+    const bool selects = top_k || top_p || p->min_p > 0.0f;
+    uint32_t least = 0, limit = 0xffffffffu;
+    if (selects) {
+        scale_tokens<kStaged>(t);
+        const Edge edge = find_edge<kStaged>(t, s, p, top_k, top_p, turn);
+        least = edge.least;
+        limit = limit_of_equals<kStaged, kScaled>(t, s, edge, turn);
     }
-    Box mine = {};
-    mine.best = block_reduce<Max, uint64_t>(packed(best, best_id), 0, Max(), s.scratch);
-    const Box *const box = exchange(s, mine, turn);
-    uint64_t all = 0;
-    for (uint32_t r = 0; r < cluster_size(); r++)
-        all = Max()(all, box[r].best);
-    return ~(uint32_t)all;
+    const Noise noise = {p->seed, p->choice, position};
+    return noisiest<kStaged>(t, s, noise, kStaged && selects, least, limit, argmax, turn);
 }
 
 /* --- rows --- */

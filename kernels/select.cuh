@@ -16,18 +16,20 @@
 
 constexpr uint32_t kThreads = 384; /* three blocks an SM leave each thread 56 registers */
 constexpr uint32_t kMaxCluster = 8;
-constexpr uint32_t kBins = 768;    /* of the histogram; two a thread */
+constexpr uint32_t kBatch = 4;     /* tokens a thread has in hand at once, to cover latencies */
 constexpr uint32_t kKeyBits = 8;   /* a digit of the radix selection */
 constexpr uint32_t kMaxList = 256; /* tokens compared with each other */
-constexpr float kNear = 8.0f;      /* most of the mass lies this close to the maximum */
-constexpr float kFineBins = 96.0f; /* a unit: kBins cover kNear */
-constexpr float kBinsPerUnit = 24.0f;
-static_assert(kBins == 2 * kThreads && kFineBins * kNear == kBins, "bins");
+/* Steps below the maximum: kNear of them cover a distance of 8, where most of the mass lies, the
+ * others 16 more; the last takes what is further away. Two bins a thread. */
+constexpr uint32_t kBins = 768;
+constexpr uint32_t kNearBins = 512;
+constexpr float kNearPerUnit = 64.0f, kFarPerUnit = 16.0f, kNear = 8.0f;
+static_assert(kBins == 2 * kThreads && kNearPerUnit * kNear == kNearBins, "bins");
 
 /* What blocks of a cluster tell each other. */
 struct Box {
     uint64_t best; /* the largest of packed */
-    uint64_t mass[2];
+    uint64_t mass;
     double sum;
     uint32_t count[2];
 };
@@ -128,9 +130,23 @@ __device__ __forceinline__ void add_to_bin(Shared &s, bool in, uint32_t digit, u
     if (high) atomicAdd(&s.high[digit], high);
 }
 
-/* Find the bin in which the running sum over bins, from 0 up, reaches want, 1 <= want <= sum of
- * all. Leaves the bins zero. */
-__device__ __noinline__ Answer settle(Shared &s, uint64_t want) {
+/* How much to take of a sum: an amount, at most all of it; with a share above 0, that share of it.
+ * At least 1, which every sum has. */
+struct Want {
+    uint64_t amount;
+    float share;
+};
+
+__device__ __forceinline__ uint64_t amount_of(const Want &want, uint64_t all) {
+    if (want.share == 0.0f) return want.amount < all ? want.amount : all;
+    const double part = ceil(__dmul_rn((double)want.share, (double)all));
+    if (part <= 1.0) return 1;
+    return part < (double)all ? (uint64_t)part : all;
+}
+
+/* Find the bin in which the running sum over bins, from 0 up, reaches what is wanted of the whole.
+ * Leaves the bins zero. */
+__device__ __noinline__ Answer settle(Shared &s, const Want want) {
     cluster_sync();
     if (cluster_rank() == 0) {
         const uint32_t at = 2 * threadIdx.x;
@@ -142,11 +158,12 @@ __device__ __noinline__ Answer settle(Shared &s, uint64_t want) {
             b += low.y + ((uint64_t)high.y << 15);
         }
         const uint64_t before = block_prefix(a + b, &all, s.scratch);
-        if (before < want && want <= before + a + b) {
-            const bool second = want > before + a;
+        const uint64_t amount = amount_of(want, all);
+        if (before < amount && amount <= before + a + b) {
+            const bool second = amount > before + a;
             Answer answer = {};
             answer.digit = at + second;
-            answer.left = want - before - (second ? a : 0);
+            answer.left = amount - before - (second ? a : 0);
             answer.here = second ? b : a;
             for (uint32_t r = 0; r < cluster_size(); r++)
                 *cluster_peer(&s.answer, r) = answer;
@@ -171,16 +188,26 @@ __device__ __forceinline__ uint32_t times_to_reach(uint64_t left, uint64_t each)
     return (uint32_t)((left + each - 1) / each);
 }
 
-/* Block 0, which has the tokens of the edge's bin in its list, looks for the one where `left` is
- * reached; the others learn the answer. found 0: the list was too short. */
-template <bool kByMass> __device__ __noinline__ Answer compare_all(Shared &s, uint64_t left) {
+/* Block 0 looks among the tokens in its list for the one where `want` of those that `within`
+ * chooses is reached; the others learn the answer. found 0: the list was too short. */
+template <bool kByMass>
+__device__ __noinline__ Answer compare_all(Shared &s, const Want want, const Edge within) {
     cluster_sync();
     if (cluster_rank() == 0) {
         const uint32_t n = s.n_list;
         if (n <= kMaxList) {
-            const uint32_t own = threadIdx.x < n ? s.list[threadIdx.x] : 0;
+            const bool in = threadIdx.x < n;
+            const uint32_t own = in ? s.list[threadIdx.x] : 0;
             const uint32_t each = kByMass ? mass_of(value_of_key(own)) : 1;
-            if (threadIdx.x < n) s.list_mass[threadIdx.x] = each;
+            if (in) s.list_mass[threadIdx.x] = each;
+            uint64_t amount = want.amount;
+            if (kByMass && want.share > 0.0f) {
+                const uint64_t mass = in && own > within.least ? each : 0;
+                const uint64_t at_edge =
+                    (uint64_t)within.n_equal * mass_of(value_of_key(within.least));
+                amount = amount_of(want, block_reduce<Add, uint64_t>(mass, 0, Add(), s.scratch) +
+                                             at_edge);
+            }
             __syncthreads();
             uint64_t above = 0;
             uint32_t equal = 0;
@@ -189,11 +216,11 @@ template <bool kByMass> __device__ __noinline__ Answer compare_all(Shared &s, ui
                 if (key > own) above += s.list_mass[i];
                 equal += key == own;
             }
-            if (threadIdx.x < n && above < left && left <= above + (uint64_t)equal * each) {
+            if (in && above < amount && amount <= above + (uint64_t)equal * each) {
                 Answer answer = {};
                 answer.found = 1;
                 answer.least = own;
-                answer.n_equal = times_to_reach(left - above, each);
+                answer.n_equal = times_to_reach(amount - above, each);
                 answer.tie = answer.n_equal < equal;
                 for (uint32_t r = 0; r < cluster_size(); r++)
                     *cluster_peer(&s.answer, r) = answer;
@@ -219,15 +246,16 @@ struct Place {
 constexpr uint32_t kOutside = 0xffffffffu;
 
 template <Kind kKind>
-__device__ __forceinline__ uint32_t step_of(const Tokens &t, float v, float per_unit,
-                                            const Place &place) {
-    const float depth = __fmul_rn(kKind == kScaled ? -v : __fsub_rn(t.max, v), per_unit);
-    const float last = (float)(kBins - 1);
-    const uint32_t step = (uint32_t)fminf(depth, last);
+__device__ __forceinline__ uint32_t step_of(const Tokens &t, float v, const Place &place) {
+    const float depth = kKind == kScaled ? -v : __fsub_rn(t.max, v), last = (float)(kBins - 1);
+    const float at = depth < kNear ? __fmul_rn(depth, kNearPerUnit)
+                                   : __fadd_rn(__fmul_rn(__fsub_rn(depth, kNear), kFarPerUnit),
+                                               (float)kNearBins);
+    const uint32_t step = (uint32_t)fminf(at, last);
     if (place.level == 0) return step;
     if (step != place.step) return kOutside;
-    const float rest = __fmul_rn(__fsub_rn(depth, (float)step), (float)kBins);
-    const uint32_t part = (uint32_t)fminf(rest, last);
+    const uint32_t part =
+        (uint32_t)fminf(__fmul_rn(__fsub_rn(at, (float)step), (float)kBins), last);
     return place.level == 1 || part == place.part ? part : kOutside;
 }
 
@@ -238,41 +266,58 @@ __device__ __forceinline__ float value_from(const Tokens &t, uint32_t j, float f
     return v >= floor ? v : minus_infinity();
 }
 
-/* Keys of the tokens at `step` of the place to the list of block 0. */
+/* kBatch values from token j0 on, kThreads apart; -inf for what takes no part. */
 template <bool kStaged, Kind kKind>
-__device__ void list_step(const Tokens &t, Shared &s, float floor, float per_unit,
-                          const Place &place, uint32_t step) {
+__device__ __forceinline__ void values_from(const Tokens &t, uint32_t j0, float floor, float *v) {
+#pragma unroll
+    for (uint32_t k = 0; k < kBatch; k++)
+        v[k] = value_from<kStaged, kKind>(t, j0 + k * kThreads + threadIdx.x, floor);
+}
+
+/* Keys of the tokens at `step` of the place, or of all tokens, to the list of block 0. */
+template <bool kStaged, Kind kKind, bool kAll>
+__device__ void list_tokens(const Tokens &t, Shared &s, float floor, const Place &place,
+                            uint32_t step) {
     Shared *const home = cluster_peer(&s, 0);
     const uint32_t lane = threadIdx.x % 32;
-    for (uint32_t j0 = 0; j0 < t.n; j0 += kThreads) {
-        const float v = value_from<kStaged, kKind>(t, j0 + threadIdx.x, floor);
-        const bool in = v > minus_infinity() && step_of<kKind>(t, v, per_unit, place) == step;
-        const uint32_t lanes = __ballot_sync(kAllLanes, in);
-        if (!lanes) continue;
-        uint32_t at = 0;
-        if (lane == 0) at = atomicAdd(&home->n_list, (uint32_t)__popc(lanes));
-        at = __shfl_sync(kAllLanes, at, 0) + (uint32_t)__popc(lanes & ((1u << lane) - 1));
-        if (in && at < kMaxList) home->list[at] = key_of(v);
+    for (uint32_t j0 = 0; j0 < t.n; j0 += kBatch * kThreads) {
+        float v[kBatch];
+        values_from<kStaged, kKind>(t, j0, floor, v);
+#pragma unroll
+        for (uint32_t k = 0; k < kBatch; k++) {
+            const bool in =
+                v[k] > minus_infinity() && (kAll || step_of<kKind>(t, v[k], place) == step);
+            const uint32_t lanes = __ballot_sync(kAllLanes, in);
+            if (!lanes) continue;
+            uint32_t at = 0;
+            if (lane == 0) at = atomicAdd(&home->n_list, (uint32_t)__popc(lanes));
+            at = __shfl_sync(kAllLanes, at, 0) + (uint32_t)__popc(lanes & ((1u << lane) - 1));
+            if (in && at < kMaxList) home->list[at] = key_of(v[k]);
+        }
     }
 }
 
-/* The largest tokens, of those at or above floor and above -inf, until their number (kByMass: their
- * mass) reaches want, which is at least 1 and at most what all of these have. */
+/* The largest tokens, of those at or above floor and above -inf (there is one), until their number
+ * (kByMass: their mass) reaches what is wanted of all of these. */
 template <bool kStaged, Kind kKind, bool kByMass>
-__device__ Edge select_top(const Tokens &t, Shared &s, float floor, float per_unit, uint64_t want) {
+__device__ Edge select_top(const Tokens &t, Shared &s, float floor, Want want) {
     Place place = {};
     Answer at = {};
-    at.left = want;
     for (; place.level < 2; place.level++) {
-        for (uint32_t j0 = 0; j0 < t.n; j0 += kThreads) {
-            const float v = value_from<kStaged, kKind>(t, j0 + threadIdx.x, floor);
-            const uint32_t step =
-                v > minus_infinity() ? step_of<kKind>(t, v, per_unit, place) : kOutside;
-            add_to_bin(s, step != kOutside, step, kByMass ? mass_of(v) : 1);
+        for (uint32_t j0 = 0; j0 < t.n; j0 += kBatch * kThreads) {
+            float v[kBatch];
+            values_from<kStaged, kKind>(t, j0, floor, v);
+#pragma unroll
+            for (uint32_t k = 0; k < kBatch; k++) {
+                const uint32_t step =
+                    v[k] > minus_infinity() ? step_of<kKind>(t, v[k], place) : kOutside;
+                add_to_bin(s, step != kOutside, step, kByMass ? mass_of(v[k]) : 1);
+            }
         }
-        at = settle(s, at.left);
-        list_step<kStaged, kKind>(t, s, floor, per_unit, place, at.digit);
-        const Answer close = compare_all<kByMass>(s, at.left);
+        at = settle(s, want);
+        want = {at.left, 0.0f};
+        list_tokens<kStaged, kKind, false>(t, s, floor, place, at.digit);
+        const Answer close = compare_all<kByMass>(s, want, Edge{});
         if (close.found) return {close.least, close.n_equal, close.tie != 0};
         if (place.level == 0)
             place.step = at.digit;
@@ -286,12 +331,12 @@ __device__ Edge select_top(const Tokens &t, Shared &s, float floor, float per_un
         for (uint32_t j0 = 0; j0 < t.n; j0 += kThreads) {
             const float v = value_from<kStaged, kKind>(t, j0 + threadIdx.x, floor);
             const uint32_t inverted = ~key_of(v);
-            const bool in = v > minus_infinity() &&
-                            step_of<kKind>(t, v, per_unit, place) != kOutside &&
+            const bool in = v > minus_infinity() && step_of<kKind>(t, v, place) != kOutside &&
                             (shift == 32 - kKeyBits || inverted >> (shift + kKeyBits) == prefix);
             add_to_bin(s, in, inverted >> shift & ((1u << kKeyBits) - 1), kByMass ? mass_of(v) : 1);
         }
-        at = settle(s, at.left);
+        at = settle(s, want);
+        want.amount = at.left;
         prefix = prefix << kKeyBits | at.digit;
         if (shift == 0) break;
     }
