@@ -63,6 +63,7 @@ static int choose_route(AttnRoute *route) {
     return rc;
 }
 
+/* Head dimensions of attn_prefill; false for all would leave prefill to the mma.sync kernel. */
 static bool by_wgmma(uint32_t head_dim) {
     return head_dim == 64 || head_dim == 128;
 }
