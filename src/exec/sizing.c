@@ -50,6 +50,11 @@ static pgd_status decide_page(const pgd_exec_options *o, const pgd_model_spec *s
                               sizing *z, pgd_error *err) {
     const pgd_device_info *const i = &dev->info;
     const uint32_t t = o->page_tokens ? o->page_tokens : i->page_tokens_default;
+    if (i->page_tokens_min == i->page_tokens_max && t != i->page_tokens_min)
+        return pgd_fail(err, PGD_E_INVALID,
+                        "--block-size is %" PRIu32 ", device %s has blocks of %" PRIu32
+                        " tokens only",
+                        t, i->name, i->page_tokens_min);
     if (t < i->page_tokens_min || t > i->page_tokens_max || (t & (t - 1)))
         return pgd_fail(err, PGD_E_INVALID,
                         "--block-size is %" PRIu32 ", expected a power of two from %" PRIu32
