@@ -297,6 +297,32 @@ __device__ void list_tokens(const Tokens &t, Shared &s, float floor, const Place
     }
 }
 
+/* The edge among the tokens of a place, where they are too many to compare: digit by digit of their
+ * keys, inverted, so that bins count downwards. A call, since it is rare. */
+template <bool kStaged, Kind kKind, bool kByMass>
+__device__ __noinline__ Edge select_by_digits(const Tokens t, Shared &s, float floor,
+                                              const Place place, Want want) {
+    Answer at = {};
+    uint32_t prefix = 0;
+    for (uint32_t shift = 32 - kKeyBits;; shift -= kKeyBits) {
+        for (uint32_t j0 = 0; j0 < t.n; j0 += kThreads) {
+            const float v = value_from<kStaged, kKind>(t, j0 + threadIdx.x, floor);
+            const uint32_t inverted = ~key_of(v);
+            const bool in = v > minus_infinity() && step_of<kKind>(t, v, place) != kOutside &&
+                            (shift == 32 - kKeyBits || inverted >> (shift + kKeyBits) == prefix);
+            add_to_bin(s, in, inverted >> shift & ((1u << kKeyBits) - 1), kByMass ? mass_of(v) : 1);
+        }
+        at = settle(s, want);
+        want.amount = at.left;
+        prefix = prefix << kKeyBits | at.digit;
+        if (shift == 0) break;
+    }
+    const uint32_t least = ~prefix;
+    const uint64_t each = kByMass ? mass_of(value_of_key(least)) : 1;
+    const uint32_t n_equal = times_to_reach(at.left, each);
+    return {least, n_equal, n_equal * each < at.here};
+}
+
 /* The largest tokens, of those at or above floor and above -inf (there is one), until their number
  * (kByMass: their mass) reaches what is wanted of all of these. */
 template <bool kStaged, Kind kKind, bool kByMass>
@@ -325,31 +351,13 @@ __device__ Edge select_top(const Tokens &t, Shared &s, float floor, Want want) {
             place.part = at.digit;
     }
 
-    /* Too many: digit by digit of their keys. Inverted keys, so that bins count downwards. */
-    uint32_t prefix = 0;
-    for (uint32_t shift = 32 - kKeyBits;; shift -= kKeyBits) {
-        for (uint32_t j0 = 0; j0 < t.n; j0 += kThreads) {
-            const float v = value_from<kStaged, kKind>(t, j0 + threadIdx.x, floor);
-            const uint32_t inverted = ~key_of(v);
-            const bool in = v > minus_infinity() && step_of<kKind>(t, v, place) != kOutside &&
-                            (shift == 32 - kKeyBits || inverted >> (shift + kKeyBits) == prefix);
-            add_to_bin(s, in, inverted >> shift & ((1u << kKeyBits) - 1), kByMass ? mass_of(v) : 1);
-        }
-        at = settle(s, want);
-        want.amount = at.left;
-        prefix = prefix << kKeyBits | at.digit;
-        if (shift == 0) break;
-    }
-    const uint32_t least = ~prefix;
-    const uint64_t each = kByMass ? mass_of(value_of_key(least)) : 1;
-    const uint32_t n_equal = times_to_reach(at.left, each);
-    return {least, n_equal, n_equal * each < at.here};
+    return select_by_digits<kStaged, kKind, kByMass>(t, s, floor, place, want);
 }
 
-/* Of the block's tokens at the edge, those with j below the returned number are chosen. */
+/* limit_of_equals where there is a tie. A call, since it is rare. */
 template <bool kStaged, Kind kKind>
-__device__ uint32_t limit_of_equals(const Tokens &t, Shared &s, const Edge &edge, uint32_t *turn) {
-    if (!edge.tie) return 0xffffffffu;
+__device__ __noinline__ uint32_t limit_of_tie(const Tokens t, Shared &s, const Edge edge,
+                                              uint32_t turn) {
     uint32_t equal = 0;
     for (uint32_t j0 = 0; j0 < t.n; j0 += kThreads) {
         const uint32_t j = j0 + threadIdx.x;
@@ -358,7 +366,7 @@ __device__ uint32_t limit_of_equals(const Tokens &t, Shared &s, const Edge &edge
     }
     Box mine = {};
     mine.count[0] = equal;
-    const Box *const box = exchange(s, mine, turn);
+    const Box *const box = exchange(s, mine, &turn);
     uint32_t before = 0;
     for (uint32_t r = 0; r < cluster_rank(); r++)
         before += box[r].count[0];
@@ -377,6 +385,16 @@ __device__ uint32_t limit_of_equals(const Tokens &t, Shared &s, const Edge &edge
     }
     __syncthreads();
     return s.limit;
+}
+
+/* Of the block's tokens at the edge, those with j below the returned number are chosen. */
+template <bool kStaged, Kind kKind>
+__device__ __forceinline__ uint32_t limit_of_equals(const Tokens &t, Shared &s, const Edge &edge,
+                                                    uint32_t *turn) {
+    if (!edge.tie) return 0xffffffffu;
+    const uint32_t limit = limit_of_tie<kStaged, kKind>(t, s, edge, *turn);
+    (*turn)++;
+    return limit;
 }
 
 #endif
