@@ -13,10 +13,12 @@
 #define PAGODA_KERNELS_GEMM_CUH
 
 #include <cuda.h>
+#include <string.h>
 
 #include "common.cuh"
 #include "launch.h"
 
+constexpr uint32_t kSms = 132; /* of an H100 or H200; decides tiles and grids, never results */
 constexpr uint32_t kPanelRows = 16;
 constexpr uint32_t kFragmentBytes = 512; /* a panel's k16 step */
 
@@ -52,8 +54,8 @@ struct GemmKernel {
     int (*launch)(pgd_dtype type, const GemmArgs &a, const CUtensorMap *map, cudaStream_t s);
     int (*init)(); /* raises the limit of shared memory */
 };
-extern const GemmKernel gemm_skinny_kernels[], gemm_wgmma_kernels[];
-extern const int gemm_skinny_count, gemm_wgmma_count;
+extern const GemmKernel gemm_skinny_kernels[], gemm_mid_kernels[], gemm_large_kernels[];
+extern const int gemm_skinny_count, gemm_mid_count, gemm_large_count;
 
 /* Entry i of the table, variant 0 first; NULL past its end. gemm_run forces an entry (tests,
  * benches); cudaErrorInvalidValue: the entry does not take these arguments, or not on this device.
@@ -66,15 +68,16 @@ int gemm_simple_launch(pgd_dtype type, const GemmArgs &a, const CUtensorMap *map
 
 /* --- epilogues --- */
 
-/* Written with rounding intrinsics, which the compiler never contracts, so that every kernel
- * computes them alike. */
-__device__ __forceinline__ float silu(float v) {
-    return __fdiv_rn(v, __fadd_rn(1.0f, expf(-v)));
-}
-__device__ __forceinline__ float gelu_tanh(float v) {
+/* Written with intrinsics, which the compiler never contracts, so that every kernel computes them
+ * alike. */
+
+/* The gate's activation: v sigmoid(z), z = v (silu), or z = 2 u with gelu's u, since
+ * (1 + tanh u) / 2 = sigmoid(2 u). The approximations err by a few 2^-23 of the result per unit of
+ * z, far below op linear's tolerance. */
+__device__ __forceinline__ float activate(float v, bool gelu) {
     const float cube = __fmul_rn(__fmul_rn(__fmul_rn(v, v), v), 0.044715f);
-    const float t = tanhf(__fmul_rn(0.7978845608028654f, __fadd_rn(v, cube)));
-    return __fmul_rn(__fmul_rn(0.5f, v), __fadd_rn(1.0f, t));
+    const float z = gelu ? __fmul_rn(1.5957691216057308f, __fadd_rn(v, cube)) : v;
+    return __fdividef(v, __fadd_rn(1.0f, __expf(-z)));
 }
 
 __device__ __forceinline__ bool has_pairs(const GemmArgs &a) {
@@ -87,28 +90,78 @@ __device__ __forceinline__ float residual_of(const GemmArgs &a, uint32_t column,
     return static_cast<const float *>(a.y)[(size_t)token * a.ldy + column];
 }
 
-/* y[token][column] from its accumulator v (with pairs: v of the gate, up of the other row). */
-template <typename T>
+/* y[token][column], in f32, from its accumulator v (with pairs: v of the gate, up of the other). An
+ * absent bias is 0 in all kernels. */
+template <bool kPairs>
+__device__ __forceinline__ float finish_value(const GemmArgs &a, uint32_t column, float v, float up,
+                                              float residual) {
+    if constexpr (kPairs) {
+        const float2 bias = a.bias ? make_float2(a.bias[2 * column], a.bias[2 * column + 1])
+                                   : make_float2(0.0f, 0.0f);
+        return __fmul_rn(activate(__fadd_rn(v, bias.x), a.finish >= Finish::kGeluF32),
+                         __fadd_rn(up, bias.y));
+    } else {
+        v = __fadd_rn(v, a.bias ? a.bias[column] : 0.0f);
+        return a.finish == Finish::kResidual ? __fadd_rn(residual, v) : v;
+    }
+}
+
+__device__ __forceinline__ bool is_typed(const GemmArgs &a) {
+    return a.finish == Finish::kTyped || a.finish == Finish::kSiluTyped ||
+           a.finish == Finish::kGeluTyped;
+}
+
+template <typename T, bool kPairs>
 __device__ __forceinline__ void finish_one(const GemmArgs &a, uint32_t column, uint32_t token,
                                            float v, float up, float residual) {
     if (column >= a.columns || token >= a.m) return;
-    if (has_pairs(a)) {
-        if (a.bias) {
-            v = __fadd_rn(v, a.bias[2 * column]);
-            up = __fadd_rn(up, a.bias[2 * column + 1]);
-        }
-        const bool gelu = a.finish == Finish::kGeluF32 || a.finish == Finish::kGeluTyped;
-        v = __fmul_rn(gelu ? gelu_tanh(v) : silu(v), up);
-    } else {
-        if (a.bias) v = __fadd_rn(v, a.bias[column]);
-        if (a.finish == Finish::kResidual) v = __fadd_rn(residual, v);
-    }
     const size_t i = (size_t)token * a.ldy + column;
-    if (a.finish == Finish::kTyped || a.finish == Finish::kSiluTyped ||
-        a.finish == Finish::kGeluTyped)
-        static_cast<T *>(a.y)[i] = from_float<T>(v);
+    const float y = finish_value<kPairs>(a, column, v, up, residual);
+    if (is_typed(a))
+        static_cast<T *>(a.y)[i] = from_float<T>(y);
     else
-        static_cast<float *>(a.y)[i] = v;
+        static_cast<float *>(a.y)[i] = y;
+}
+
+/* Four columns from `column` on, a multiple of 4, go as one vector where y allows it. */
+__device__ __forceinline__ bool takes_four(const GemmArgs &a, uint32_t column) {
+    return column + 4 <= a.columns && a.ldy % 4 == 0 && reinterpret_cast<size_t>(a.y) % 16 == 0;
+}
+
+__device__ __forceinline__ float4 residuals_of(const GemmArgs &a, uint32_t column, uint32_t token) {
+    if (a.finish != Finish::kResidual) return make_float4(0, 0, 0, 0);
+    if (!takes_four(a, column)) return make_float4(0, 0, 0, 0); /* finish_four asks again */
+    return *reinterpret_cast<const float4 *>(static_cast<const float *>(a.y) +
+                                             (size_t)token * a.ldy + column);
+}
+
+/* v and up: four values each, in shared memory. */
+template <typename T, bool kPairs>
+__device__ __forceinline__ void finish_four(const GemmArgs &a, uint32_t column, uint32_t token,
+                                            const float *v, const float *up, float4 residual) {
+    const float r[4] = {residual.x, residual.y, residual.z, residual.w};
+    if (!takes_four(a, column)) {
+#pragma unroll 1
+        for (int e = 0; e < 4; e++)
+            finish_one<T, kPairs>(a, column + e, token, v[e], up[e],
+                                  residual_of(a, column + e, token));
+        return;
+    }
+    float y[4];
+#pragma unroll
+    for (int e = 0; e < 4; e++)
+        y[e] = finish_value<kPairs>(a, column + e, v[e], up[e], r[e]);
+    const size_t i = (size_t)token * a.ldy + column;
+    if (is_typed(a)) {
+        const T t[4] = {from_float<T>(y[0]), from_float<T>(y[1]), from_float<T>(y[2]),
+                        from_float<T>(y[3])};
+        uint2 word;
+        memcpy(&word, t, sizeof word);
+        *reinterpret_cast<uint2 *>(static_cast<T *>(a.y) + i) = word;
+    } else {
+        *reinterpret_cast<float4 *>(static_cast<float *>(a.y) + i) =
+            make_float4(y[0], y[1], y[2], y[3]);
+    }
 }
 
 /* One lane's share of a 16 x 8 tile of mma: rows g and g + 8 of the panel, tokens token + 2t and
@@ -135,11 +188,11 @@ struct TileFinish {
             const uint32_t out = panel * 8 + threadIdx.x % 32 / 4;
 #pragma unroll
             for (int i = 0; i < 2; i++)
-                finish_one<T>(a, out, token(first, i), d[i], d[i + 2], 0.0f);
+                finish_one<T, true>(a, out, token(first, i), d[i], d[i + 2], 0.0f);
         } else {
 #pragma unroll
             for (int i = 0; i < 4; i++)
-                finish_one<T>(a, column(panel, i), token(first, i), d[i], 0.0f, residual[i]);
+                finish_one<T, false>(a, column(panel, i), token(first, i), d[i], 0.0f, residual[i]);
         }
     }
 };

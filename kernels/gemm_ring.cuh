@@ -34,19 +34,17 @@ struct Ring {
     static constexpr uint32_t kPanelBytes = kSteps * kFragmentBytes;
     static constexpr uint32_t kStageBytes = kTokenBytes + kPanels * kPanelBytes;
     static constexpr uint32_t kBarrierBytes = kStages * 2 * 8;
-    /* 1024 to align the first stage, which the swizzle needs */
-    static constexpr uint32_t kSharedBytes = 1024 + kStages * kStageBytes + kBarrierBytes;
+    static constexpr uint32_t kSharedBytes = kStages * kStageBytes + kBarrierBytes;
     static_assert(kSteps % 4 == 0 && kTokens % (8 * kCluster) == 0 && kTokens / kCluster <= 256,
                   "boxes are whole and keep the swizzle's groups of 8 rows");
     static_assert(kStageBytes % 1024 == 0 && kSharedBytes <= 232448, "fits and stays aligned");
 
-    const uint32_t base;        /* shared address of stage 0 */
-    unsigned char *const start; /* stage 0 */
+    const uint32_t base; /* shared address of stage 0 */
 
-    __device__ explicit Ring(unsigned char *shared)
-        : base((shared_address(shared) + 1023) & ~1023u),
-          start(shared + (base - shared_address(shared))) {}
-    __device__ float *memory() const { return reinterpret_cast<float *>(start); }
+    /* shared: aligned to 1024, which the swizzle needs */
+    __device__ explicit Ring(const unsigned char *shared) : base(shared_address(shared)) {
+        if (base % 1024) __trap();
+    }
     __device__ uint32_t tokens(uint32_t slot) const { return base + slot * kStageBytes; }
     __device__ uint32_t weights(uint32_t slot) const { return tokens(slot) + kTokenBytes; }
     __device__ uint32_t full(uint32_t slot) const {
@@ -86,26 +84,30 @@ struct Ring {
         }
     }
 
-    /* The producer lane's whole work. */
-    __device__ void produce(const GemmArgs &a, const CUtensorMap *map, uint32_t panel0,
-                            uint32_t token0) const {
+    /* The producer lane's whole work: the stages of tile(i) for i = first, first + step, ... below
+     * count. tile gives the first panel and the first token. */
+    template <typename Tile>
+    __device__ void produce(const GemmArgs &a, const CUtensorMap *map, const Tile &tile,
+                            uint32_t first, uint32_t step, uint32_t count) const {
         const uint32_t stages = ceil_div(a.steps, kSteps);
-        const uint32_t panels =
-            panel0 >= a.panels ? 0 : (a.panels - panel0 < kPanels ? a.panels - panel0 : kPanels);
         const uint32_t ahead = stages < kStages ? stages : kStages;
         prefetch_tensor_map(map);
+        const uint2 t0 = tile(first);
         for (uint32_t i = 0; i < ahead; i++)
-            load_weights(a, panel0, panels, i, i);
+            load_weights(a, t0.x, i, i);
         wait_for_previous();
         fence_proxy_async(); /* x was written by ordinary stores of that kernel */
         for (uint32_t i = 0; i < ahead; i++)
-            load_tokens(a, map, token0, i, i);
-        uint32_t slot = 0, parity = 0;
-        for (uint32_t i = kStages; i < stages; i++) {
-            mbarrier_wait(empty(slot), parity);
-            load_weights(a, panel0, panels, i, slot);
-            load_tokens(a, map, token0, i, slot);
-            if (++slot == kStages) slot = 0, parity ^= 1;
+            load_tokens(a, map, t0.y, i, i);
+        uint32_t slot = ahead % kStages, parity = ahead == kStages ? 0 : 1, from = ahead;
+        for (uint32_t t = first; t < count; t += step, from = 0) {
+            const uint2 at = tile(t);
+            for (uint32_t i = from; i < stages; i++) {
+                mbarrier_wait(empty(slot), parity);
+                load_weights(a, at.x, i, slot);
+                load_tokens(a, map, at.y, i, slot);
+                if (++slot == kStages) slot = 0, parity ^= 1;
+            }
         }
     }
 
@@ -114,8 +116,10 @@ struct Ring {
         const uint32_t left = a.steps - stage * kSteps;
         return left < kSteps ? left : kSteps;
     }
-    __device__ void load_weights(const GemmArgs &a, uint32_t panel0, uint32_t panels,
-                                 uint32_t stage, uint32_t slot) const {
+    __device__ void load_weights(const GemmArgs &a, uint32_t panel0, uint32_t stage,
+                                 uint32_t slot) const {
+        const uint32_t left = panel0 < a.panels ? a.panels - panel0 : 0;
+        const uint32_t panels = left < kPanels ? left : kPanels;
         const uint32_t steps = steps_of(a, stage), bytes = steps * kFragmentBytes;
         mbarrier_arrive_expect(full(slot), panels * bytes + ceil_div(steps, 4) * kBoxBytes);
         const size_t pitch = (size_t)a.steps * kFragmentBytes;
@@ -147,7 +151,9 @@ template <typename R> struct Cursor {
     uint32_t slot = 0, parity = 0, chunk = 0;
     __device__ __forceinline__ bool last() const { return chunk == kChunks - 1; }
     __device__ __forceinline__ void next() {
-        if (++chunk < kChunks) return;
+        if (++chunk == kChunks) skip();
+    }
+    __device__ __forceinline__ void skip() { /* to the next slot */
         chunk = 0;
         if (++slot == R::kStages) slot = 0, parity ^= 1;
     }

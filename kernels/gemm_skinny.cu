@@ -89,7 +89,7 @@ template <typename T, int kTiles, typename R>
 __global__ void __launch_bounds__(R::kMathWarps * 32 + 32, 2)
     gemm_skinny(const __grid_constant__ CUtensorMap map, const GemmArgs a) {
 #if __CUDA_ARCH__ >= 900
-    extern __shared__ unsigned char shared[];
+    extern __shared__ __align__(1024) unsigned char shared[];
     const R ring(shared);
     const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const uint32_t panel0 = blockIdx.x * R::kPanels;
@@ -97,7 +97,9 @@ __global__ void __launch_bounds__(R::kMathWarps * 32 + 32, 2)
     ring.init();
 
     if (warp == R::kMathWarps) { /* producer */
-        if (lane == 0) ring.produce(a, &map, panel0, 0);
+        if (lane == 0)
+            ring.produce(
+                a, &map, [&](uint32_t) { return make_uint2(panel0, 0); }, 0, 1, 1);
     } else {
         Math<T, kTiles, R> math(ring);
         const uint32_t panel = panel0 + warp;

@@ -11,8 +11,6 @@
 
 namespace {
 
-constexpr uint32_t kSms = 132; /* of an H100 or H200; a choice of tiles, not of results */
-
 /* --- packing --- */
 
 __device__ uint64_t mix(uint64_t z) { /* the finaliser of SplitMix64 */
@@ -169,10 +167,19 @@ int gemm_choose(uint32_t m, uint32_t n, uint32_t k) {
 
 const GemmKernel *gemm_kernel(int i) {
     static constexpr GemmKernel simple = {"simple", 0, 0, 0, 0, 0, gemm_simple_launch, nullptr};
+    if (i < 0) return nullptr;
     if (i == 0) return &simple;
-    if (i <= gemm_skinny_count) return &gemm_skinny_kernels[i - 1];
-    if (i <= gemm_skinny_count + gemm_wgmma_count)
-        return &gemm_wgmma_kernels[i - 1 - gemm_skinny_count];
+    i--;
+    const struct {
+        const GemmKernel *kernels;
+        int count;
+    } tables[] = {{gemm_skinny_kernels, gemm_skinny_count},
+                  {gemm_mid_kernels, gemm_mid_count},
+                  {gemm_large_kernels, gemm_large_count}};
+    for (const auto &t : tables) {
+        if (i < t.count) return &t.kernels[i];
+        i -= t.count;
+    }
     return nullptr;
 }
 

@@ -56,9 +56,13 @@ __device__ __forceinline__ uint4 load_shared_16(uint32_t address) {
     return v;
 }
 
-/* A barrier of kThreads threads of the CTA; barrier 0 is __syncthreads. */
-template <int kBarrier, int kThreads> __device__ __forceinline__ void named_barrier() {
-    asm volatile("barrier.sync.aligned %0, %1;" ::"n"(kBarrier), "n"(kThreads) : "memory");
+/* A barrier of `threads` threads of the CTA, whole warps; barrier 0 is __syncthreads. */
+__device__ __forceinline__ void named_barrier(uint32_t barrier, uint32_t threads) {
+    asm volatile("barrier.sync.aligned %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
+}
+
+__device__ __forceinline__ void prefetch_l2(const void *p) {
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
 }
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900

@@ -1,0 +1,300 @@
+/* Op linear for m > 16: wgmma m64nNk16, weights in registers (A), tokens in shared memory (B).
+ *
+ * A CTA has kGroups math warpgroups and a producer warp; warp w owns panel w of the CTA's kPanels
+ * (16 rows each) and all kTokens tokens of the tile. A warp takes its A fragments from the ring in
+ * one 16-byte load a lane and k16 step; the warpgroup reads B once, where mma.sync would read it
+ * once a warp. On narrow matrices a CTA has fewer panels than warps, so that the grid still
+ * covers the SMs: the idle warps feed zeros, the tensor core has time for them.
+ *
+ *   a chunk = 4 steps (k 64):  load A of chunk c + 1 | wgmma of chunk c in flight
+ *
+ * Two sets of A registers alternate; at most two groups of wgmma are in flight, and a slot is
+ * released when the group that read it last is complete.
+ *
+ * Tiles (rows x tokens): 32, 48 or 64 x 32 or 64 for m <= 64, bound by the read of the
+ * weights, ring about 100 KB (two CTAs an SM); 128 x 256 for large m, 192 KB, 128 accumulators a
+ * thread; 128 x 128 where that grid would be too small. Clusters of two share the read of x.
+ * Order of tiles for large m: groups of 8 tiles of tokens, within a group tokens before rows, so
+ * that the ~132 tiles in flight span about 8 x 16 and both operands come from L2.
+ *
+ * Bytes: 2 n k + 2 m k (ceil(n / rows of a tile) times, from L2) + the output; FLOPs: 2 m n k. */
+#ifndef PAGODA_KERNELS_GEMM_WGMMA_CUH
+#define PAGODA_KERNELS_GEMM_WGMMA_CUH
+
+#include <string.h>
+
+#include "gemm_ring.cuh"
+#include "wgmma.cuh"
+
+namespace {
+
+constexpr uint32_t kTokenGroup = 8; /* tiles of tokens that run side by side */
+
+/* Alone on its SM a CTA hands registers from its producers to its math warps, which only whole
+ * warpgroups can; else one producer warp does. */
+template <typename R> constexpr uint32_t threads_of(int resident) {
+    return R::kMathWarps * 32 + (resident == 1 ? 128 : 32);
+}
+
+#if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
+
+/* One warp's part of the main loop. */
+template <typename T, typename R> struct Math {
+    const R &ring;
+    const uint32_t mine; /* offset of this lane's bytes of a slot's first fragment */
+    const bool idle;     /* a warp without a panel */
+    using Sums = float[R::kTokens / 2];
+    Cursor<R> in, at, out;
+
+    __device__ __forceinline__ Math(const R &r)
+        : ring(r), mine(threadIdx.x / 32 * R::kPanelBytes + threadIdx.x % 32 * 16),
+          idle(R::kPanels < R::kMathWarps && threadIdx.x / 32 >= R::kPanels) {}
+
+    __device__ __forceinline__ uint4 fragment(uint32_t step) const {
+        if (R::kPanels < R::kMathWarps && idle) return make_uint4(0, 0, 0, 0);
+        return load_shared_16(ring.weights(in.slot) + mine +
+                              (in.chunk * 4 + step) * kFragmentBytes);
+    }
+    __device__ __forceinline__ void load(uint4 (&a)[4]) {
+        if (in.chunk == 0) mbarrier_wait(ring.full(in.slot), in.parity);
+#pragma unroll
+        for (int s = 0; s < 4; s++)
+            a[s] = fragment(s);
+        in.next();
+    }
+    __device__ __forceinline__ void issue(Sums &d, const uint4 (&a)[4]) {
+        const uint64_t b = swizzled_descriptor(ring.tokens(at.slot) + at.chunk * R::kBoxBytes);
+        wgmma_fence();
+#pragma unroll
+        for (int s = 0; s < 4; s++)
+            Wgmma<T, R::kTokens>::run(d, a[s], b + 2 * s);
+        wgmma_commit();
+        at.next();
+    }
+    /* The oldest chunk not yet given back is complete. */
+    __device__ __forceinline__ void release() {
+        if (out.last()) ring.release(out.slot);
+        out.next();
+    }
+    /* The last 1 to 3 steps, one by one. */
+    __device__ __forceinline__ void tail(Sums &d, uint32_t steps) {
+        if (in.chunk == 0) mbarrier_wait(ring.full(in.slot), in.parity);
+        const uint64_t b = swizzled_descriptor(ring.tokens(at.slot) + at.chunk * R::kBoxBytes);
+        for (uint32_t s = 0; s < steps; s++) {
+            const uint4 a = fragment(s);
+            wgmma_fence();
+            Wgmma<T, R::kTokens>::run(d, a, b + 2 * s);
+            wgmma_commit();
+            wgmma_wait<0>();
+        }
+    }
+    __device__ __forceinline__ void run(Sums &d, uint32_t steps) {
+        const uint32_t chunks = steps / 4;
+        uint4 a0[4], a1[4];
+#pragma unroll
+        for (int i = 0; i < R::kTokens / 2; i++)
+            d[i] = 0.0f;
+        if (chunks) {
+            load(a0);
+            issue(d, a0);
+            for (uint32_t c = 1; c < chunks; c++) {
+                load(a1);
+                issue(d, a1);
+                wgmma_wait<1>();
+                release();
+                if (++c == chunks) break;
+                load(a0);
+                issue(d, a0);
+                wgmma_wait<1>();
+                release();
+            }
+            wgmma_wait<0>();
+            release();
+        }
+        if (steps % 4) tail(d, steps % 4);
+        if (steps % R::kSteps) { /* the last slot was not full */
+            ring.release(out.slot);
+            in.skip(), at.skip(), out.skip();
+        }
+    }
+};
+
+/* The way out: a warpgroup's accumulators go through shared memory, so that a short loop writes
+ * rows of y in order, 16 bytes a thread. kAlone: in memory of its own, 64 tokens a pass, while the
+ * ring fills for the next tile; else at once and in the ring, which is drained for good. */
+template <typename R, bool kAlone> struct Stage {
+    static constexpr uint32_t kRows = (R::kPanels < 4 ? R::kPanels : 4) * kPanelRows;
+    static constexpr uint32_t kPitch = kRows + 4; /* tokens 2t apart fall on other banks */
+    static constexpr uint32_t kPass = kAlone ? 64 : R::kTokens, kPasses = R::kTokens / kPass;
+    static constexpr uint32_t kFloats = kPass * kPitch;
+    static constexpr uint32_t kOwnBytes = kAlone ? R::kMathWarps / 4 * kFloats * 4 : 0;
+    static_assert(kAlone || (R::kMathWarps == 4 && kFloats * 4 <= R::kStages * R::kStageBytes),
+                  "one warpgroup's fits in the ring");
+
+    const uint32_t group, thread; /* warpgroup, thread of it */
+    float *const tile;            /* [kPass][kPitch] */
+
+    __device__ __forceinline__ Stage(unsigned char *shared)
+        : group(threadIdx.x / 128), thread(threadIdx.x % 128),
+          tile(reinterpret_cast<float *>(shared + (kAlone ? R::kSharedBytes : 0)) +
+               (kAlone ? group * kFloats : 0)) {}
+
+    /* Bring the residuals of a tile into the L2 while the main loop runs. */
+    __device__ __forceinline__ void prefetch(const GemmArgs &a, uint32_t panel0,
+                                             uint32_t token0) const {
+        if (a.finish != Finish::kResidual) return;
+        for (uint32_t i = thread; i < R::kTokens * 2; i += 128) {
+            const uint32_t token = token0 + i / 2;
+            const uint32_t column = (panel0 + group * 4) * kPanelRows + i % 2 * 32;
+            if (token < a.m && column < a.columns)
+                prefetch_l2(static_cast<const float *>(a.y) + (size_t)token * a.ldy + column);
+        }
+    }
+
+    template <typename T>
+    __device__ __forceinline__ void write(const GemmArgs &a, const float (&d)[R::kTokens / 2],
+                                          uint32_t panel0, uint32_t token0) const {
+        pass<T, 0>(a, d, panel0 + group * 4, token0);
+        if constexpr (kPasses > 1) pass<T, 1>(a, d, panel0 + group * 4, token0 + kPass);
+        if constexpr (kPasses > 2) {
+            pass<T, 2>(a, d, panel0 + group * 4, token0 + 2 * kPass);
+            pass<T, 3>(a, d, panel0 + group * 4, token0 + 3 * kPass);
+        }
+        static_assert(kPasses <= 2 || kPasses == 4, "the passes above");
+    }
+
+  private:
+    template <typename T, uint32_t kIndex>
+    __device__ __forceinline__ void pass(const GemmArgs &a, const float (&d)[R::kTokens / 2],
+                                         uint32_t panel0, uint32_t token0) const {
+        if (token0 >= a.m) return;
+        const uint32_t warp = thread / 32, g = thread % 32 / 4, t = thread % 4;
+        named_barrier(1 + group, 128); /* the pass before, or the ring, is read */
+        if (warp * kPanelRows < kRows) {
+            float *const to = tile + 2 * t * kPitch + warp * kPanelRows + g;
+#pragma unroll
+            for (uint32_t i = 0; i < kPass / 2; i++)
+                to[(i / 4 * 8 + i % 2) * kPitch + i / 2 % 2 * 8] = d[kIndex * (kPass / 2) + i];
+        }
+        named_barrier(1 + group, 128);
+        if (has_pairs(a))
+            rows<T, true>(a, panel0, token0);
+        else
+            rows<T, false>(a, panel0, token0);
+    }
+    /* Four columns of one token a thread and turn; a batch's residuals are asked for at once. */
+    template <typename T, bool kPairs>
+    __device__ __forceinline__ void rows(const GemmArgs &a, uint32_t panel0,
+                                         uint32_t token0) const {
+        constexpr uint32_t kUnits = kRows / (kPairs ? 8 : 4);
+        constexpr uint32_t kBatch = kPairs ? 1 : 4;
+        const uint32_t left = a.m - token0, tokens = left < kPass ? left : kPass;
+        const uint32_t total = tokens * kUnits, column0 = panel0 * (kPairs ? 8 : kPanelRows);
+#pragma unroll 1
+        for (uint32_t first = thread; first < total; first += kBatch * 128) {
+            float4 residual[kBatch];
+#pragma unroll
+            for (uint32_t b = 0; b < kBatch; b++) {
+                const uint32_t i = first + b * 128;
+                residual[b] = make_float4(0, 0, 0, 0);
+                if (!kPairs && i < total)
+                    residual[b] = residuals_of(a, column0 + i % kUnits * 4, token0 + i / kUnits);
+            }
+#pragma unroll
+            for (uint32_t b = 0; b < kBatch; b++) {
+                const uint32_t i = first + b * 128, column = i % kUnits * 4;
+                if (i >= total) break;
+                const float *const v = tile + i / kUnits * kPitch +
+                                       (kPairs ? column / 8 * kPanelRows + column % 8 : column);
+                finish_four<T, kPairs>(a, column0 + column, token0 + i / kUnits, v,
+                                       v + (kPairs ? 8 : 0), residual[b]);
+            }
+        }
+    }
+};
+
+#endif
+
+template <typename T, typename R, int kResident>
+__global__ void __launch_bounds__(threads_of<R>(kResident), kResident)
+    gemm_wgmma(const __grid_constant__ CUtensorMap map, const GemmArgs a) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    extern __shared__ __align__(1024) unsigned char shared[];
+    const R ring(shared);
+    const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+
+    /* Tiles are a cluster's: numbered through groups of token tiles; the rank picks the rows. */
+    const uint32_t row_tiles = ceil_div(a.panels, R::kPanels * R::kCluster);
+    const uint32_t token_tiles = ceil_div(a.m, R::kTokens), count = row_tiles * token_tiles;
+    const uint32_t cluster = blockIdx.x / R::kCluster, clusters = gridDim.x / R::kCluster;
+    const uint32_t rank = blockIdx.x % R::kCluster;
+    const auto tile =
+        [&](uint32_t i) { /* first panel, first token */
+                          const uint32_t group = i / (row_tiles * kTokenGroup) * kTokenGroup;
+                          const uint32_t left = token_tiles - group,
+                                         width = left < kTokenGroup ? left : kTokenGroup;
+                          const uint32_t index = i % (row_tiles * kTokenGroup);
+                          return make_uint2((index / width * R::kCluster + rank) * R::kPanels,
+                                            (group + index % width) * R::kTokens);
+        };
+
+    let_next_start();
+    ring.init();
+
+    if (warp >= R::kMathWarps) {
+        if constexpr (kResident == 1) registers_down_to<40>();
+        if (warp == R::kMathWarps && lane == 0)
+            ring.produce(a, &map, tile, cluster, clusters, count);
+    } else {
+        if constexpr (kResident == 1) registers_up_to<232>();
+        Math<T, R> math(ring);
+        const Stage<R, kResident == 1> stage(shared);
+        wait_for_previous();
+        for (uint32_t i = cluster; i < count; i += clusters) {
+            const uint2 at = tile(i);
+            if constexpr (kResident == 1) stage.prefetch(a, at.x, at.y);
+            float d[R::kTokens / 2];
+            math.run(d, a.steps);
+            stage.template write<T>(a, d, at.x, at.y);
+        }
+    }
+    ring.fini();
+#endif
+}
+
+template <typename R, int kResident> struct Wide {
+    static constexpr uint32_t kShared = R::kSharedBytes + Stage<R, kResident == 1>::kOwnBytes;
+    static_assert(kShared <= 232448, "fits an SM");
+
+    static int launch(pgd_dtype type, const GemmArgs &a, const CUtensorMap *map, cudaStream_t s) {
+        uint64_t clusters =
+            (uint64_t)ceil_div(a.panels, R::kPanels * R::kCluster) * ceil_div(a.m, R::kTokens);
+        if (clusters > INT32_MAX / R::kCluster) return (int)cudaErrorInvalidValue;
+        if (kResident == 1 && clusters > kSms / R::kCluster) clusters = kSms / R::kCluster;
+        const uint32_t blocks = (uint32_t)clusters * R::kCluster;
+        const uint32_t threads = threads_of<R>(kResident);
+        return type == PGD_BF16 ? launch_cluster(gemm_wgmma<__nv_bfloat16, R, kResident>,
+                                                 R::kCluster, blocks, threads, kShared, s, *map, a)
+                                : launch_cluster(gemm_wgmma<__half, R, kResident>, R::kCluster,
+                                                 blocks, threads, kShared, s, *map, a);
+    }
+    static int init() {
+        const auto attribute = cudaFuncAttributeMaxDynamicSharedMemorySize;
+        const int e =
+            (int)cudaFuncSetAttribute(gemm_wgmma<__nv_bfloat16, R, kResident>, attribute, kShared);
+        return e ? e
+                 : (int)cudaFuncSetAttribute(gemm_wgmma<__half, R, kResident>, attribute, kShared);
+    }
+};
+
+template <int kPanels, int kTokens, int kSteps, int kStages, int kGroups, int kCluster,
+          int kResident>
+constexpr GemmKernel wide_entry(const char *name) {
+    using R = Ring<kPanels, kTokens, kSteps, kStages, kGroups * 4, kCluster>;
+    using W = Wide<R, kResident>;
+    return {name, 0, kTokens / kCluster, kTokens, kPanels, kCluster, W::launch, W::init};
+}
+
+} // namespace
+
+#endif
