@@ -77,6 +77,11 @@ static pgd_plan_late *open_late(pgd_engine *e, flight *f) {
 void eng_give_masks(pgd_engine *e) {
     flight *f = &e->flight[e->flight_head];
     if (e->n_flights == 0 || !f->late_due) return;
+    /* After a failure requests are gone before the steps they were in. */
+    if (atomic_load_explicit(&e->fatal, memory_order_relaxed)) {
+        eng_abandon_masks(e);
+        return;
+    }
     pgd_plan_late *late = open_late(e, f);
     for (uint32_t i = 0, row = 0; i < f->n; i++)
         if (f->entry[i].masked) write_mask(e, f->entry[i].seq, pgd_plan_late_row(late, row++));
