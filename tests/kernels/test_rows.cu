@@ -525,6 +525,7 @@ int main(int argc, char **argv) {
     for (uint32_t d : {16u, 48u, 64u, 80u, 96u, 112u, 128u, 256u})
         check_kv_copy(h, 3, d, h.quick ? 2 : 5);
     if (h.bench) {
+        h.read_ceiling(); /* prints a line of its own */
         for (uint32_t n : {1u, 64u, 2048u})
             bench_rows(h, n, 4096);
         for (uint32_t n : {1u, 64u, 2048u})

@@ -521,6 +521,7 @@ static void bench(Harness &h, uint32_t n_rows, bool peaked, const char *name,
 }
 
 static void bench_all(Harness &h) {
+    h.read_ceiling(); /* prints a line of its own */
     pgd_sampling greedy = {}, plain = {}, top_p = {}, top_k = {}, both = {}, probs = {};
     for (pgd_sampling *p : {&greedy, &plain, &top_p, &top_k, &both, &probs}) {
         p->temperature = 1;
