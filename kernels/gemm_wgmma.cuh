@@ -119,6 +119,8 @@ template <typename T, typename R> struct Math {
     }
 };
 
+#endif
+
 /* The way out: a warpgroup's accumulators go through shared memory, so that a short loop writes
  * rows of y in order, 16 bytes a thread. kAlone: in memory of its own, 64 tokens a pass, while the
  * ring fills for the next tile; else at once and in the ring, which is drained for good. */
@@ -212,8 +214,6 @@ template <typename R, bool kAlone> struct Stage {
         }
     }
 };
-
-#endif
 
 template <typename T, typename R, int kResident>
 __global__ void __launch_bounds__(threads_of<R>(kResident), kResident)
