@@ -73,7 +73,8 @@ tests() {
 
 sanitizer() {
     local t tool
-    tool=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
+    tool=$(command -v compute-sanitizer || ls "$dir/compute-sanitizer/compute-sanitizer" \
+        /usr/local/cuda/bin/compute-sanitizer 2>/dev/null | head -n 1)
     if [ -z "$tool" ]; then
         printf '%-44s %s\n' "compute-sanitizer" "not installed: skipped" >>"$table"
         return
@@ -103,19 +104,19 @@ engine() {
 }
 
 bench() {
-    local t b="$dir/pagoda bench" dummy="--load-format dummy --device cuda"
+    local t b=("$dir/pagoda" bench) dummy=(--load-format dummy --device cuda)
     for t in "$dir"/gpu/test_*; do
         step "bench $(basename "$t")" "$t" --quick --bench
     done
-    engine "decode, batch 1, context 1k" $b latency "$llama" $dummy --batch-size 1 \
+    engine "decode, batch 1, context 1k" "${b[@]}" latency "$llama" "${dummy[@]}" --batch-size 1 \
         --input-len 1024 --output-len 128 --iterations 3 --warmup 1
-    engine "decode, batch 64, context 2k" $b latency "$llama" $dummy --batch-size 64 \
+    engine "decode, batch 64, context 2k" "${b[@]}" latency "$llama" "${dummy[@]}" --batch-size 64 \
         --input-len 2048 --output-len 64 --iterations 2 --warmup 1
-    engine "prefill 8k in one chunk" $b latency "$llama" $dummy --batch-size 1 \
+    engine "prefill 8k in one chunk" "${b[@]}" latency "$llama" "${dummy[@]}" --batch-size 1 \
         --input-len 8192 --output-len 2 --max-num-batched-tokens 8192 --iterations 5 --warmup 1
-    engine "prefill 8k in chunks of 2k" $b latency "$llama" $dummy --batch-size 1 \
+    engine "prefill 8k in chunks of 2k" "${b[@]}" latency "$llama" "${dummy[@]}" --batch-size 1 \
         --input-len 8192 --output-len 2 --max-num-batched-tokens 2048 --iterations 5 --warmup 1
-    engine "throughput, 1k in 1k out, 256 streams" $b throughput "$llama" $dummy \
+    engine "throughput, 1k in 1k out, 256 streams" "${b[@]}" throughput "$llama" "${dummy[@]}" \
         --input-len 1024 --output-len 1024 --num-requests 1024 --max-num-seqs 256
 }
 
