@@ -79,7 +79,7 @@ static pgd_status read_name(const pgd_json *v, const char *param, pgd_sv *name, 
 }
 
 static pgd_status allow(api_tool_rule *r, const pgd_json *v, const char *param, api_error *e) {
-    pgd_sv name;
+    pgd_sv name = {NULL, 0};
     char quoted[API_QUOTE_BYTES];
     bool found = false;
     PGD_TRY(read_name(v, param, &name, e));

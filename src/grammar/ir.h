@@ -22,7 +22,8 @@ typedef enum pgd_ir_op {
     PGD_OP_AND,   /* a and b; both regular */
     PGD_OP_DIFF,  /* a and not b; both regular */
     PGD_OP_BEGIN, /* anchors: only between the regex parser and its last pass */
-    PGD_OP_END
+    PGD_OP_END,
+    PGD_OP_AHEAD /* lookahead, likewise: a = pattern, b = 1 when it must not match */
 } pgd_ir_op;
 
 typedef struct pgd_ir_node {
@@ -76,6 +77,7 @@ uint32_t pgd_ir_opt(pgd_ir *ir, uint32_t x);
 uint32_t pgd_ir_and(pgd_ir *ir, uint32_t a, uint32_t b);
 uint32_t pgd_ir_diff(pgd_ir *ir, uint32_t a, uint32_t b);
 uint32_t pgd_ir_anchor(pgd_ir *ir, pgd_ir_op op);
+uint32_t pgd_ir_ahead(pgd_ir *ir, uint32_t x, uint32_t negative);
 /* Sequences and alternatives: push children after a mark, then make the node of all above it. */
 size_t pgd_ir_mark(const pgd_ir *ir);
 void pgd_ir_push(pgd_ir *ir, uint32_t x);
@@ -111,6 +113,10 @@ void pgd_cpset_add(pgd_cpset *s, uint32_t lo, uint32_t hi);
 /* Sort and join; then complement over all scalar values. */
 void pgd_cpset_normalize(pgd_cpset *s);
 void pgd_cpset_invert(pgd_cpset *s);
+
+/* Add the characters that have (inside) or lack a Unicode property (unicode.c); false when it is
+ * not known. */
+bool pgd_cpset_property(pgd_ir *ir, pgd_cpset *out, pgd_sv name, bool inside);
 
 /* How characters are written in the output. */
 typedef enum pgd_charmode {

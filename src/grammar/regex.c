@@ -3,9 +3,10 @@
  * ECMA-like syntax read as code points: alternation, groups (plain, named, non-capturing), greedy
  * and lazy quantifiers (the same language), classes, \d \w \s and their complements, \xHH, \uHHHH,
  * \u{...}, \cX, anchors. What has no meaning for a whole language (captures) is ignored; what makes
- * it irregular or ambiguous (backreferences, lookaround, \b, inline flags, \p) is refused by name.
+ * it irregular or ambiguous (backreferences, lookbehind, \b, inline flags) is refused by name.
  * Anchors may stand where a match begins or ends; the last pass moves them outwards and turns an
- * unanchored side of a search into "any characters".
+ * unanchored side of a search into "any characters". Lookahead may stand anywhere outside groups:
+ * there, what follows is the rest of the text, and the two are intersected.
  *
  * One pass, recursion bounded by max_depth, so linear in the pattern. Thread: the caller's. */
 #include <string.h>
@@ -18,6 +19,8 @@ typedef struct parser {
     size_t i;
     uint32_t depth;
     pgd_charmode mode;
+    bool in_ahead;
+    uint32_t rest; /* expression: any characters; made when a lookahead needs it, else FAIL */
     pgd_error *err;
     pgd_status st;
 } parser;
@@ -164,11 +167,34 @@ static uint32_t escape(parser *p, bool in_class) {
     if (c >= '1' && c <= '9')
         return fail_at(p, PGD_E_UNSUPPORTED, at, "backreferences are not supported");
     if (c == 'k') return fail_at(p, PGD_E_UNSUPPORTED, at, "backreferences are not supported");
-    if (c == 'p' || c == 'P')
-        return fail_at(p, PGD_E_UNSUPPORTED, at, "\\p (Unicode property) is not supported");
     if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
         return fail_at(p, PGD_E_UNSUPPORTED, at, "this escape is not supported");
     return c;
+}
+
+/* \d and its kin, or \p{...} and \P{...}, the backslash consumed: added to s. False for others. */
+static bool escaped_class(parser *p, pgd_cpset *s) {
+    const size_t at = p->i - 1;
+    const char c = p->i < p->s.n ? p->s.p[p->i] : '\0';
+    if (c != 'p' && c != 'P') {
+        const bool named = named_class(c, s);
+        p->i += named;
+        return named;
+    }
+    p->i++;
+    size_t end = p->i;
+    while (end < p->s.n && p->s.p[end] != '}')
+        end++;
+    if (!next_is(p, "{") || end == p->s.n) {
+        (void)fail_at(p, PGD_E_INVALID, at, "expected \\p{...}");
+        return true;
+    }
+    const pgd_sv name = {p->s.p + p->i, end - p->i};
+    p->i = end + 1;
+    if (!pgd_cpset_property(p->ir, s, name, c == 'p'))
+        (void)fail_at(p, PGD_E_UNSUPPORTED, at,
+                      "of \\p only general categories are supported, no scripts");
+    return true;
 }
 
 /* One member of a class: a code point, or (returning false) a named class added to s. */
@@ -177,10 +203,7 @@ static bool class_atom(parser *p, pgd_cpset *s, uint32_t *cp) {
         *cp = next_cp(p);
         return true;
     }
-    if (p->i < p->s.n && named_class(p->s.p[p->i], s)) {
-        p->i++;
-        return false;
-    }
+    if (escaped_class(p, s)) return false;
     *cp = escape(p, true);
     return true;
 }
@@ -217,11 +240,28 @@ static uint32_t parse_class(parser *p) {
 
 static uint32_t parse_alt(parser *p);
 
+static uint32_t parse_inside(parser *p, size_t at) {
+    if (++p->depth > p->ir->lim->max_depth)
+        return fail_at(p, PGD_E_LIMIT, at, "groups are nested too deeply");
+    const uint32_t x = parse_alt(p);
+    p->depth--;
+    if (p->st == PGD_OK && !next_is(p, ")"))
+        return fail_at(p, PGD_E_INVALID, at, "'(' without ')'");
+    return x;
+}
+
 static uint32_t parse_group(parser *p) {
     const size_t at = p->i - 1;
+    if (next_is(p, "?=") || next_is(p, "?!")) {
+        const uint32_t negative = p->s.p[p->i - 1] == '!';
+        if (p->depth)
+            return fail_at(p, PGD_E_UNSUPPORTED, at, "lookahead inside a group is not supported");
+        p->in_ahead = true;
+        const uint32_t x = parse_inside(p, at);
+        p->in_ahead = false;
+        return pgd_ir_ahead(p->ir, x, negative);
+    }
     if (next_is(p, "?")) {
-        if (next_is(p, "=") || next_is(p, "!"))
-            return fail_at(p, PGD_E_UNSUPPORTED, at, "lookahead is not supported");
         if (next_is(p, "<=") || next_is(p, "<!"))
             return fail_at(p, PGD_E_UNSUPPORTED, at, "lookbehind is not supported");
         if (next_is(p, "<") || next_is(p, "P<")) {
@@ -234,13 +274,7 @@ static uint32_t parse_group(parser *p) {
                            "supported");
         }
     }
-    if (++p->depth > p->ir->lim->max_depth)
-        return fail_at(p, PGD_E_LIMIT, at, "groups are nested too deeply");
-    const uint32_t x = parse_alt(p);
-    p->depth--;
-    if (p->st == PGD_OK && !next_is(p, ")"))
-        return fail_at(p, PGD_E_INVALID, at, "'(' without ')'");
-    return x;
+    return parse_inside(p, at);
 }
 
 static uint32_t dot(parser *p) {
@@ -259,16 +293,16 @@ static uint32_t parse_atom(parser *p) {
     if (next_is(p, "(")) return parse_group(p);
     if (next_is(p, "[")) return parse_class(p);
     if (next_is(p, ".")) return dot(p);
+    if (p->in_ahead && next_is(p, "^"))
+        return fail_at(p, PGD_E_UNSUPPORTED, at, "'^' inside a lookahead is not supported");
     if (next_is(p, "^")) return pgd_ir_anchor(p->ir, PGD_OP_BEGIN);
     if (next_is(p, "$")) return pgd_ir_anchor(p->ir, PGD_OP_END);
     if (next_is(p, "\\")) {
         pgd_cpset s = {0};
-        if (p->i < p->s.n && named_class(p->s.p[p->i], &s)) {
-            p->i++;
-            const uint32_t x = pgd_ir_class(p->ir, &s, p->mode);
-            pgd_cpset_fini(&s);
-            return x;
-        }
+        const bool named = escaped_class(p, &s);
+        const uint32_t class = named ? pgd_ir_class(p->ir, &s, p->mode) : PGD_IR_FAIL;
+        pgd_cpset_fini(&s);
+        if (named) return class;
         if (p->i < p->s.n && p->s.p[p->i] == 'B')
             return fail_at(p, PGD_E_UNSUPPORTED, at, "\\B is not supported");
         const uint32_t cp = escape(p, false);
@@ -316,7 +350,8 @@ static uint32_t parse_term(parser *p) {
             break;
         if (min > max) return fail_at(p, PGD_E_INVALID, at, "repetition bounds out of order");
         if (p->ir->nodes[x].anchor)
-            return fail_at(p, PGD_E_UNSUPPORTED, at, "a repeated anchor is not supported");
+            return fail_at(p, PGD_E_UNSUPPORTED, at,
+                           "a repeated anchor or lookahead is not supported");
         if (next_is(p, "+"))
             return fail_at(p, PGD_E_UNSUPPORTED, at, "possessive quantifiers are not supported");
         (void)next_is(p, "?"); /* lazy: the same language */
@@ -344,6 +379,14 @@ static uint32_t parse_alt(parser *p) {
 
 static uint32_t lift(parser *p, uint32_t x, uint32_t any, uint32_t depth);
 
+static uint32_t any_chars(parser *p) {
+    pgd_cpset all = {0};
+    pgd_cpset_add(&all, 0, 0x10FFFF);
+    const uint32_t one = pgd_ir_class(p->ir, &all, p->mode);
+    pgd_cpset_fini(&all);
+    return pgd_ir_count(p->ir, one, 0, PGD_IR_INF);
+}
+
 /* seq with its child at `at` replaced by each branch of that child, lifted. */
 static uint32_t distribute(parser *p, uint32_t x, uint32_t at, uint32_t any, uint32_t depth) {
     pgd_ir *const ir = p->ir;
@@ -365,6 +408,50 @@ static uint32_t distribute(parser *p, uint32_t x, uint32_t at, uint32_t any, uin
     return pgd_ir_alt(ir, mark);
 }
 
+/* head, items [from, to) of seq, tail */
+static uint32_t join(pgd_ir *ir, uint32_t head, const pgd_ir_node *seq, uint32_t from, uint32_t to,
+                     uint32_t tail) {
+    const size_t mark = pgd_ir_mark(ir);
+    pgd_ir_push(ir, head);
+    for (uint32_t i = from; i < to; i++)
+        pgd_ir_push(ir, ir->list[seq->a + i]);
+    pgd_ir_push(ir, tail);
+    return pgd_ir_seq(ir, mark);
+}
+
+/* What a lookahead leaves of `tail`, the rest of the text. */
+static uint32_t look(parser *p, const pgd_ir_node *ahead, uint32_t tail, uint32_t depth) {
+    pgd_ir *const ir = p->ir;
+    if (p->rest == PGD_IR_FAIL) p->rest = any_chars(p);
+    /* the pattern begins here and ends where it likes */
+    const uint32_t begin = pgd_ir_anchor(ir, PGD_OP_BEGIN);
+    const pgd_ir_node x = ir->nodes[ahead->a];
+    const uint32_t begun = x.op == PGD_OP_SEQ /* flat, so that its anchors are at the end */
+                               ? join(ir, begin, &x, 0, x.b, PGD_IR_EMPTY)
+                               : pgd_ir_seq2(ir, begin, ahead->a);
+    const uint32_t seen = lift(p, begun, p->rest, depth + 1);
+    return ahead->b ? pgd_ir_diff(ir, tail, seen) : pgd_ir_and(ir, tail, seen);
+}
+
+/* Items [lo, hi) of seq, behind which anchors stood. From the last on: a lookahead is about all
+ * that follows it. */
+static uint32_t lift_items(parser *p, const pgd_ir_node *seq, uint32_t lo, uint32_t hi,
+                           uint32_t any, uint32_t depth) {
+    pgd_ir *const ir = p->ir;
+    uint32_t end = hi, tail = hi == seq->b ? any : PGD_IR_EMPTY;
+    for (uint32_t i = hi; i-- > lo && p->st == PGD_OK;) {
+        const pgd_ir_node child = ir->nodes[ir->list[seq->a + i]];
+        if (child.op != PGD_OP_AHEAD && child.anchor)
+            return fail_at(p, PGD_E_UNSUPPORTED, 0,
+                           "'^' or '$' inside the pattern is not "
+                           "supported");
+        if (child.op != PGD_OP_AHEAD) continue;
+        tail = look(p, &child, join(ir, PGD_IR_EMPTY, seq, i + 1, end, tail), depth);
+        end = i;
+    }
+    return join(ir, lo == 0 ? any : PGD_IR_EMPTY, seq, lo, end, tail);
+}
+
 static uint32_t lift_seq(parser *p, uint32_t x, uint32_t any, uint32_t depth) {
     pgd_ir *const ir = p->ir;
     const pgd_ir_node seq = ir->nodes[x];
@@ -377,18 +464,7 @@ static uint32_t lift_seq(parser *p, uint32_t x, uint32_t any, uint32_t depth) {
         lo++;
     while (hi > lo && ir->nodes[ir->list[seq.a + hi - 1]].op == PGD_OP_END)
         hi--;
-    const size_t mark = pgd_ir_mark(ir);
-    if (lo == 0) pgd_ir_push(ir, any);
-    for (uint32_t i = lo; i < hi; i++) {
-        const uint32_t child = ir->list[seq.a + i];
-        if (ir->nodes[child].anchor)
-            return fail_at(p, PGD_E_UNSUPPORTED, 0,
-                           "'^' or '$' inside the pattern is not "
-                           "supported");
-        pgd_ir_push(ir, child);
-    }
-    if (hi == seq.b) pgd_ir_push(ir, any);
-    return pgd_ir_seq(ir, mark);
+    return lift_items(p, &seq, lo, hi, any, depth);
 }
 
 /* x with its outermost anchors consumed and `any` on the sides that have none. */
@@ -399,6 +475,7 @@ static uint32_t lift(parser *p, uint32_t x, uint32_t any, uint32_t depth) {
     if (depth > 2 * ir->lim->max_depth)
         return fail_at(p, PGD_E_LIMIT, 0, "anchors are nested too deeply");
     if (n.op == PGD_OP_BEGIN || n.op == PGD_OP_END) return any;
+    if (n.op == PGD_OP_AHEAD) return pgd_ir_seq2(ir, any, look(p, &n, any, depth));
     if (n.op == PGD_OP_ALT && n.anchor) {
         const size_t mark = pgd_ir_mark(ir);
         for (uint32_t i = 0; i < n.b; i++)
@@ -422,12 +499,7 @@ pgd_status pgd_regex_parse(pgd_ir *ir, pgd_sv pattern, pgd_charmode mode, bool s
                         pattern.n, ir->lim->max_source_bytes);
     uint32_t x = parse_alt(&p);
     if (more(&p)) (void)fail_at(&p, PGD_E_INVALID, p.i, "')' without '('");
-    if (search) {
-        pgd_cpset all = {0};
-        pgd_cpset_add(&all, 0, 0x10FFFF);
-        any = pgd_ir_count(ir, pgd_ir_class(ir, &all, mode), 0, PGD_IR_INF);
-        pgd_cpset_fini(&all);
-    }
+    if (search) any = any_chars(&p);
     if (p.st == PGD_OK && (search || ir->nodes[x].anchor)) x = lift(&p, x, any, 0);
     if (p.st != PGD_OK) return p.st;
     *out = x;

@@ -61,7 +61,7 @@ THIRD_PARTY = {
     "xxhash.h": ["src/base/hash.c"],
     "sodium.h": ["src/base/hash.c"],
     "pcre2.h": ["src/text/"],
-    "utf8proc.h": ["src/text/"],
+    "utf8proc.h": ["src/text/", "src/grammar/unicode.c"],
     "yaml.h": ["src/app/config_yaml.c"],
     "uv.h": ["src/http/", "src/bench/", "src/app/daemon.c"],
     "microhttpd.h": ["src/http/"],

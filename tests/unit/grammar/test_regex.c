@@ -48,6 +48,17 @@ static void regex_matches_the_whole_text(void **state) {
         {"(a*)*b", {"b", "aab"}, {"a", ""}},
         {"(a?){3}b", {"b", "aaab"}, {"aaaab"}},
         {"\\/\\-\\.", {"/-."}, {"/-x"}},
+        {"(?=.*\\d)(?=.*[A-Z])[\\w]{4,}", {"aB3c", "ZZZ9", "1abcD"}, {"abc1", "ABCD", "B3c", ""}},
+        {"(?!admin|root$)[a-z]+", {"bob", "roots", "adm"}, {"admin", "administer", "root", ""}},
+        {"a(?!b).*", {"a", "ac", "acb"}, {"ab", "abc", "b"}},
+        {"a(?=b)[abc]+c", {"abc", "abac"}, {"acc", "ab"}},
+        {"(?=a|b$).+|c", {"ax", "b", "c"}, {"bx", "cx", ""}},
+        {"(?!)a|b", {"b"}, {"a"}},
+        {"(?=.{2}$)[ab]+|x(?=[a-c]$).", {"ab", "xa"}, {"a", "abb", "xd", "xab"}},
+        {"\\p{Lu}\\p{Ll}*", {"A", "\xc3\x89t\xc3\xa9", "\xd0\x96\xd1\x83"}, {"a", "AB", "1"}},
+        {"[\\p{L}\\p{Nd}_]+", {"\xe4\xbd\xa0\xe5\xa5\xbd", "a_1", "\xd9\xa3"}, {"-", "a b", ""}},
+        {"\\P{Letter}[^\\p{gc=Nd}]", {"1a", "--"}, {"aa", "11", "1"}},
+        {"\\p{ASCII}\\p{Sc}\\P{Any}?", {"a$", "b\xe2\x82\xac"}, {"\xc3\xa9$", "ab"}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         if (strcmp(cases[i].pattern, "[]a]") == 0) continue; /* below */
@@ -63,15 +74,20 @@ static void regex_refuses_what_is_not_regular_by_name(void **state) {
         const char *pattern, *part;
         pgd_status st;
     } cases[] = {
-        {"(?=a)b", "lookahead", PGD_E_UNSUPPORTED},
-        {"(?!a)b", "lookahead", PGD_E_UNSUPPORTED},
+        {"(?!^)a", "'^'", PGD_E_UNSUPPORTED},
+        {"((?=a)b)", "lookahead", PGD_E_UNSUPPORTED},
+        {"(?!a)*b", "lookahead", PGD_E_UNSUPPORTED},
+        {"(?=a(?=b))b", "lookahead", PGD_E_UNSUPPORTED},
+        {"(?=a)b", "no text can match", PGD_E_INVALID},
         {"(?<=a)b", "lookbehind", PGD_E_UNSUPPORTED},
         {"(a)\\1", "backreference", PGD_E_UNSUPPORTED},
         {"(?<x>a)\\k<x>", "backreference", PGD_E_UNSUPPORTED},
         {"\\bword", "\\b", PGD_E_UNSUPPORTED},
         {"\\Bword", "\\B", PGD_E_UNSUPPORTED},
         {"(?i)a", "flags", PGD_E_UNSUPPORTED},
-        {"\\p{L}", "\\p", PGD_E_UNSUPPORTED},
+        {"\\p{Script=Greek}", "\\p", PGD_E_UNSUPPORTED},
+        {"\\pL", "\\p", PGD_E_INVALID},
+        {"\\p{L", "\\p", PGD_E_INVALID},
         {"a*+", "possessive", PGD_E_UNSUPPORTED},
         {"a^b", "'^'", PGD_E_UNSUPPORTED},
         {"(a", "')'", PGD_E_INVALID},
