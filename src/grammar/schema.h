@@ -91,6 +91,9 @@ bool pgd_value_equal(const pgd_json *a, const pgd_json *b);
 bool pgd_schema_admits(const pgd_parts *flat, const pgd_json *v);
 /* The first list of values that flat states, as an array node or (const) a single one. */
 const pgd_json *pgd_schema_values(const pgd_parts *flat, bool *single);
+/* Where flat can only be one of a few values: these, each once, as expressions in x. UINT32_MAX
+ * where it can be others, or more than cap of them. */
+uint32_t pgd_schema_list(pgd_schema *sc, const pgd_parts *flat, uint32_t *x, uint32_t cap);
 /* v as text, in the canonical spelling. */
 uint32_t pgd_value_expr(pgd_schema *sc, const pgd_json *v);
 

@@ -207,6 +207,42 @@ static uint32_t listed_values(pgd_schema *sc, const pgd_parts *flat, uint32_t ty
     return pgd_ir_alt(sc->ir, mark);
 }
 
+/* Whether v stands in its list already before. */
+static bool seen_before(const pgd_json *list, const pgd_json *v) {
+    for (const pgd_json *c = pgd_json_first(list); c && c != v; c = pgd_json_next(c))
+        if (pgd_value_equal(c, v)) return true;
+    return false;
+}
+
+uint32_t pgd_schema_list(pgd_schema *sc, const pgd_parts *flat, uint32_t *x, uint32_t cap) {
+    static const struct {
+        uint32_t type;
+        const char *text;
+    } words[] = {{PGD_T_NULL, "null"}, {PGD_T_BOOL, "true"}, {PGD_T_BOOL, "false"}};
+    uint32_t part = 0, n = 0;
+    uintptr_t bit = 0;
+    bool single = false;
+    const uint32_t types = pgd_schema_types(sc, flat);
+    if (sc->st != PGD_OK || pgd_schema_disjunction(flat, &part, &bit)) return UINT32_MAX;
+    const pgd_json *const values = pgd_schema_values(flat, &single);
+    if (!values) {
+        if (types & ~(uint32_t)(PGD_T_NULL | PGD_T_BOOL)) return UINT32_MAX;
+        for (size_t i = 0; i < sizeof words / sizeof words[0] && n < cap; i++)
+            if (types & words[i].type) x[n++] = pgd_ir_lit(sc->ir, pgd_sv_c(words[i].text));
+        return n;
+    }
+    for (const pgd_json *v = single ? values : pgd_json_first(values); v && sc->st == PGD_OK;
+         v = single ? NULL : pgd_json_next(v)) {
+        if (!(pgd_value_type(v) & types) || !pgd_schema_admits(flat, v)) continue;
+        if (!single && seen_before(values, v)) continue;
+        const uint32_t one = listed_value(sc, flat, v);
+        if (one == PGD_IR_FAIL) continue;
+        if (n == cap) return UINT32_MAX;
+        x[n++] = one;
+    }
+    return n;
+}
+
 /* ---- Alternatives ---- */
 
 static void check_one_of(pgd_schema *sc, const pgd_parts *flat, uint32_t part, uintptr_t bit,

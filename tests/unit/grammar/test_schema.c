@@ -85,6 +85,27 @@ static void no_escape_smuggles_a_listed_key_in(void **state) {
              good, bad);
 }
 
+static void listed_items_can_be_unique(void **state) {
+    const char *const good[] = {"[]", "[1]", "[\"b\",1]", "[1,\"b\",null]", "[null,\"b\",1]", NULL};
+    const char *const bad[] = {"[1,1]", "[\"b\",1,\"b\"]", "[2]", "[1,\"b\",null,1]", "[1,]", NULL};
+    gr_check(*state, PGD_GRAMMAR_JSON_SCHEMA,
+             "{\"type\":\"array\",\"uniqueItems\":true,\"items\":{\"enum\":[1,\"b\",1.0,null]}}",
+             good, bad);
+    const char *const two[] = {"[true,false]", "[false,true]", "[false]", NULL};
+    const char *const not_two[] = {"[]", "[true,true]", "[true,null]", NULL};
+    gr_check(*state, PGD_GRAMMAR_JSON_SCHEMA,
+             "{\"type\":\"array\",\"uniqueItems\":true,\"minItems\":1,\"items\":{\"type\":"
+             "\"boolean\"}}",
+             two, not_two);
+    gr_refused(
+        *state, PGD_GRAMMAR_JSON_SCHEMA,
+        "{\"type\":\"array\",\"uniqueItems\":true,\"items\":{\"enum\":[1,2]},\"minItems\":3}",
+        PGD_E_INVALID, "no text can match");
+    gr_refused(*state, PGD_GRAMMAR_JSON_SCHEMA,
+               "{\"type\":\"array\",\"uniqueItems\":true,\"items\":{\"type\":\"string\"}}",
+               PGD_E_UNSUPPORTED, "#/uniqueItems");
+}
+
 static void whitespace_is_bounded_where_it_is_allowed_at_all(void **state) {
     const char *const text =
         "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"array\"}},\"required\":[\"a\"],"
@@ -234,6 +255,7 @@ int main(void) {
         cmocka_unit_test(keywords_that_cannot_be_honoured_are_named_with_their_place),
         cmocka_unit_test(strings_admit_exactly_json_spellings_of_valid_utf8),
         cmocka_unit_test(no_escape_smuggles_a_listed_key_in),
+        cmocka_unit_test(listed_items_can_be_unique),
         cmocka_unit_test(whitespace_is_bounded_where_it_is_allowed_at_all),
         cmocka_unit_test(json_object_takes_objects_only),
         cmocka_unit_test(number_bounds_agree_with_arithmetic),
