@@ -337,6 +337,41 @@ static void rule(parser *p) {
     p->defined.p[r - p->first] = 1;
 }
 
+/* Whether x begins with a reference to rule r; *rest is what follows it. */
+static bool begins_with(pgd_ir *ir, uint32_t x, uint32_t r, uint32_t *rest) {
+    const pgd_ir_node n = ir->nodes[x];
+    *rest = PGD_IR_EMPTY;
+    if (n.op == PGD_OP_RULE) return n.a == r;
+    if (n.op != PGD_OP_SEQ || n.b == 0) return false;
+    const pgd_ir_node first = ir->nodes[ir->list[n.a]];
+    if (first.op != PGD_OP_RULE || first.a != r) return false;
+    const size_t mark = pgd_ir_mark(ir);
+    for (uint32_t i = 1; i < n.b; i++)
+        pgd_ir_push(ir, ir->list[n.a + i]);
+    *rest = pgd_ir_seq(ir, mark);
+    return true;
+}
+
+/* r = r a | r b | c becomes r = c (a | b)*, the same language. Recursion through other rules on the
+ * left is left as it is, for the automaton to refuse. */
+static void straighten(pgd_ir *ir, uint32_t r) {
+    const uint32_t body = ir->rules[r].body;
+    const pgd_ir_node n = ir->nodes[body];
+    const bool alt = n.op == PGD_OP_ALT;
+    uint32_t more = PGD_IR_FAIL, base = PGD_IR_FAIL, rest = PGD_IR_EMPTY;
+    for (uint32_t i = 0; i < (alt ? n.b : 1) && pgd_ir_step(ir, 1); i++) {
+        const uint32_t x = alt ? ir->list[n.a + i] : body;
+        if (!begins_with(ir, x, r, &rest))
+            base = pgd_ir_alt2(ir, base, x);
+        else if (rest != PGD_IR_EMPTY) /* r = r says nothing */
+            more = pgd_ir_alt2(ir, more, rest);
+        else if (more == PGD_IR_FAIL)
+            more = PGD_IR_EMPTY;
+    }
+    if (ir->st != PGD_OK || more == PGD_IR_FAIL) return;
+    ir->rules[r].body = pgd_ir_seq2(ir, base, pgd_ir_count(ir, more, 0, PGD_IR_INF));
+}
+
 /* The start rule, once every name has a definition. */
 static uint32_t start_rule(parser *p) {
     uint64_t r = p->first;
@@ -367,6 +402,8 @@ pgd_status pgd_ebnf_parse(pgd_ir *ir, pgd_sv text, uint32_t *root, pgd_error *er
     }
     pgd_status st = p.st == PGD_OK ? pgd_ir_check(ir, err) : p.st;
     if (st == PGD_OK) {
+        for (size_t k = 0; k < p.defined.n; k++)
+            straighten(ir, p.first + (uint32_t)k);
         *root = pgd_ir_rule_ref(ir, start_rule(&p));
         st = p.st == PGD_OK ? pgd_ir_check(ir, err) : p.st;
     }

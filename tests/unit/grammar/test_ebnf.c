@@ -28,6 +28,12 @@ static void gbnf_grammars_match_what_they_say(void **state) {
          {"", "1+", "(1", "1)"}},
         {"root ::= \"a\" root \"b\" | \"\"", {"", "ab", "aaabbb"}, {"aab", "ba"}},
         {"root ::= list\nlist ::= item list | item\nitem ::= \"x\"", {"x", "xxxx"}, {"", "y"}},
+        {"root ::= root \"a\" | \"a\"", {"a", "aaa"}, {"", "b"}},
+        {"root ::= e\ne ::= e \"+\" t | e \"-\" t | t\nt ::= t \"*\" f | f\nf ::= [0-9] | \"(\" e "
+         "\")\"",
+         {"1", "1+2*3-4", "(1-2)*3"},
+         {"", "+1", "1+", "1*-2"}},
+        {"root ::= root root \"x\" | root | \"y\"", {"y", "yyx", "yyxyx"}, {"", "x", "yx"}},
         {"root::=a{0}b{1,}\na::=\"a\"\nb::=\"b\"", {"b", "bbb"}, {"ab", ""}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
@@ -72,7 +78,8 @@ static void faults_are_named_with_their_line(void **state) {
         {"root ::= (=\"a\")", PGD_E_UNSUPPORTED, "lookahead"},
         {"start: \"a\"\n%ignore WS", PGD_E_UNSUPPORTED, "%ignore"},
         {"start: /a/i", PGD_E_UNSUPPORTED, "flags"},
-        {"root ::= root \"a\" | \"a\"", PGD_E_UNSUPPORTED, "'root' is left-recursive"},
+        {"root ::= x \"a\" | \"a\"\nx ::= root \"b\"", PGD_E_UNSUPPORTED, "left-recursive"},
+        {"root ::= root", PGD_E_INVALID, "no text can match"},
         {"root ::= a\na ::= b \"x\" | \"q\"\nb ::= \"y\"? a \"z\"", PGD_E_UNSUPPORTED,
          "left-recursive"},
         {"root ::= \"a\" root", PGD_E_INVALID, "no text can match"},
