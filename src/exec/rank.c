@@ -462,7 +462,9 @@ static pgd_status open_device(void *ctx, const pgd_exec_options *opt, pgd_device
         if (s != PGD_OK) *err = why;
         return s;
     }
-    pgd_log(PGD_LOG_DEBUG, "exec", "using the CPU: %s", why.msg);
+    /* no GPU is usual; one that cannot be used is worth a line */
+    pgd_log(s == PGD_E_UNSUPPORTED ? PGD_LOG_WARN : PGD_LOG_DEBUG, "exec", "using the CPU: %s",
+            why.msg);
     return open_cpu(opt, out, err);
 }
 
