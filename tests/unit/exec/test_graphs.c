@@ -56,15 +56,16 @@ PGD_OPS(WRAP)
 
 static pgd_op_fn cpu_fill;
 
-/* Of the empty plan of a first run: rows of token 0 that nobody reads. */
+/* Of the empty plan of a first run: rows that nobody reads, each with a place of its own. */
 static pgd_status fill_even_nothing(pgd_device *d, const void *args, const pgd_step_view *v) {
     const pgd_step_fill_args *a = args;
     if (a->plan->n_tok) return cpu_fill(d, args, v);
-    memset(a->seq, 0, v->n_seq * sizeof *a->seq);
-    for (uint32_t i = 0; i < v->n_tok; i++)
-        a->ids[i] = a->pos[i] = a->tok_seq[i] = a->row_tok[i] = a->row_seq[i] = 0;
-    for (uint32_t i = 0; i < v->n_rows; i++)
+    for (uint32_t i = 0; i < v->n_seq; i++) {
+        a->seq[i] = (pgd_plan_seq){.slot = i};
+        a->ids[i] = 0;
+        a->pos[i] = a->tok_seq[i] = a->row_tok[i] = a->row_seq[i] = (int32_t)i;
         a->row_target[i] = -1;
+    }
     return PGD_OK;
 }
 
