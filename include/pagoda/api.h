@@ -23,6 +23,7 @@ typedef enum pgd_route {
     PGD_ROUTE_ROOT,            /* GET / : what is here */
     PGD_ROUTE_CHAT,            /* POST /v1/chat/completions */
     PGD_ROUTE_COMPLETIONS,     /* POST /v1/completions */
+    PGD_ROUTE_EMBEDDINGS,      /* POST /v1/embeddings */
     PGD_ROUTE_MESSAGES,        /* POST /v1/messages */
     PGD_ROUTE_COUNT_TOKENS,    /* POST /v1/messages/count_tokens */
     PGD_ROUTE_RESPONSES,       /* POST /v1/responses */
@@ -81,6 +82,7 @@ typedef struct pgd_api_model {
     uint32_t max_model_len;
     uint32_t max_logprobs; /* at most PGD_MAX_TOP_LOGPROBS */
     uint64_t created;      /* unix seconds */
+    bool embeddings;       /* the executor reports hidden states */
     bool enable_priority;  /* honour `priority` */
     /* Names of output formats, as --tool-call-parser and --reasoning-parser list them; NULL: auto.
      * A name that is none of them is logged, and output stays text. */

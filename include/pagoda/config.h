@@ -34,7 +34,7 @@ typedef struct pgd_config {
     bool enforce_eager;
     uint64_t max_num_seqs, max_num_batched_tokens, block_size, kv_cache_memory_bytes;
     uint64_t max_queued_requests, max_bypass, steps_in_flight;
-    bool enable_prefix_caching;
+    bool enable_prefix_caching, enable_embeddings;
     const char *scheduling_policy;
     /* server */
     const char *host;

@@ -22,6 +22,9 @@ typedef struct pgd_exec_info {
     uint32_t max_model_len;
     /* for the memory report */
     uint64_t kv_bytes, weight_bytes, workspace_bytes, graph_bytes;
+    /* Of the hidden states that results may have; 0: this executor reports none. */
+    uint32_t hidden_width;
+    pgd_dtype hidden_type;
     const char *device_name; /* "cpu avx512bf16, 2 threads" */
 } pgd_exec_info;
 
@@ -60,6 +63,7 @@ typedef struct pgd_exec_options {
     double gpu_memory_utilization; /* CUDA: share of the device's memory to use; 0: 0.9 */
     uint32_t steps_in_flight;      /* 1..3; 0: 2 */
     bool enforce_eager;            /* CUDA: no graphs */
+    bool hidden_states;            /* results may have them: some pinned memory on the host */
     bool dummy_weights;            /* --load-format dummy: the model must have been opened so */
     bool profile;                  /* time every operation, for pgd_exec_describe */
 } pgd_exec_options;
@@ -82,6 +86,9 @@ uint64_t pgd_exec_busy_ns(const pgd_exec *x);
  * copied wrongly changes the text), of its seed and choice. Every plan is checked, and every write
  * and read against what a device could do; the first fault is reported as PGD_E_INTERNAL in the
  * step's result and its text kept. */
+/* sum[j] += element j of row `row` of a result's hidden states; sum: [hidden_width]. */
+void pgd_exec_add_hidden(const pgd_exec_info *info, const void *hidden, size_t row, double *sum);
+
 typedef struct pgd_sim_options {
     pgd_plan_limits limits;
     uint32_t steps_in_flight, max_model_len;
@@ -90,6 +97,7 @@ typedef struct pgd_sim_options {
     uint32_t bad_mean;     /* a sample has bad logits with probability 1 / bad_mean; 0: never */
     uint64_t step_base_ns; /* cost model: base + per_token * n_tok */
     uint64_t step_token_ns;
+    uint32_t hidden_width;  /* as pgd_exec_info; the type is f32 */
     uint64_t fail_at_step;  /* report PGD_E_DEVICE from this step on; 0: never */
     const pgd_clock *clock; /* results are ready when their time has come; NULL: at once */
     bool realtime;          /* own thread that sleeps for the cost (monotonic clock), load tests */
@@ -110,6 +118,8 @@ int32_t pgd_sim_allowed_token(const pgd_sim_options *opt, const int32_t *tok, ui
 /* Whether that sample has bad logits. */
 bool pgd_sim_bad_logits(const pgd_sim_options *opt, const int32_t *tok, uint32_t n, uint64_t seed,
                         uint32_t choice);
+/* Element j of the hidden state of tok[n - 1] after the tokens before it. */
+float pgd_sim_hidden(const int32_t *tok, uint32_t n, uint32_t j);
 /* The logprob that the simulator reports for tok[n - 1] after the tokens before it. */
 float pgd_sim_logprob(const int32_t *tok, uint32_t n);
 

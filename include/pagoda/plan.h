@@ -31,6 +31,7 @@ enum {
                              rows but the last, and of the last when score_next >= 0, which excludes
                              PGD_PLAN_SAMPLE */
     PGD_PLAN_MASK = 8,    /* with PGD_PLAN_SAMPLE: of the tokens that the late part allows */
+    PGD_PLAN_HIDDEN = 16, /* with PGD_PLAN_SCORE: the result has the final hidden states */
 };
 
 /* One sequence's share of a step: rows [q_start, q_start + n_new) of the step's tokens are the
@@ -144,6 +145,10 @@ typedef struct pgd_step_result {
     uint32_t n_sample, n_score;
     const pgd_sample_out *sample;
     const pgd_score_out *score;
+    /* Where a sequence asks for them: the final hidden states (behind the last norm) of all rows
+     * with logits, [n_sample + n_score][hidden_width] of the executor's hidden_type, rows in plan
+     * order, a sequence's scored ones before its sampled one. Else NULL. */
+    const void *hidden;
     uint64_t device_ns; /* time the device spent on the step */
 } pgd_step_result;
 

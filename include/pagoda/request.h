@@ -71,7 +71,13 @@ typedef struct pgd_request {
     uint32_t n_choices;
     uint32_t max_new_tokens; /* >= 1, or 0 with score_prompt: only score */
     bool score_prompt;       /* logprobs of prompt tokens 1..n_prompt-1 (echo) */
-    pgd_sampling sampling;   /* of choice 0; the others differ in `choice` alone */
+    /* An embedding: the sum of the prompt's final hidden states but the last token's (which is
+     * only there to end it), or the state of the one before the last with pool_last. With
+     * score_prompt, max_new_tokens 0 and one choice; zeroed by the caller, complete at the end. */
+    double *pooled; /* [executor's hidden_width]; NULL: none wanted */
+    bool pool_last;
+    uint32_t n_pooled;     /* states so far; the engine's */
+    pgd_sampling sampling; /* of choice 0; the others differ in `choice` alone */
     const pgd_bias *bias;
     uint32_t n_bias;
     /* Every choice is a text of it, unless it ends early; NULL: free. Its reference is the API's

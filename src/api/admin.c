@@ -51,6 +51,7 @@ void api_version_write(pgd_buf *out) {
 void api_root_write(const pgd_api *a, pgd_buf *out) {
     static const char *const endpoints[] = {"POST /v1/chat/completions",
                                             "POST /v1/completions",
+                                            "POST /v1/embeddings",
                                             "POST /v1/responses",
                                             "POST /v1/responses/input_tokens",
                                             "GET /v1/responses/{id}",

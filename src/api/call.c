@@ -20,7 +20,7 @@ bool api_is_chat(pgd_route r) {
 }
 
 static bool is_generation(pgd_route r) {
-    return r == PGD_ROUTE_COMPLETIONS || api_is_chat(r);
+    return r == PGD_ROUTE_COMPLETIONS || r == PGD_ROUTE_EMBEDDINGS || api_is_chat(r);
 }
 
 static bool needs_worker(pgd_route r) {
@@ -31,6 +31,7 @@ static bool needs_worker(pgd_route r) {
 
 const api_wire *api_wire_of(pgd_route r) {
     if (pgd_route_is_anthropic(r)) return &api_wire_messages;
+    if (r == PGD_ROUTE_EMBEDDINGS) return &api_wire_embeddings;
     if (r == PGD_ROUTE_RESPONSES || r == PGD_ROUTE_INPUT_TOKENS) return &api_wire_responses;
     return r == PGD_ROUTE_CHAT ? &api_wire_chat : &api_wire_completions;
 }

@@ -180,7 +180,10 @@ struct pgd_call {
     api_gen g;
     api_items items;               /* of the answer, where the protocol has items */
     struct api_response *response; /* responses: what its object repeats of the request */
-    uint64_t asked_tokens;         /* messages: max_tokens */
+    struct {
+        bool base64, mean, raw; /* raw: not scaled to length 1 */
+    } embed;                    /* embeddings */
+    uint64_t asked_tokens;      /* messages: max_tokens */
     uint32_t n_inside;
 
     api_error err;
@@ -215,7 +218,8 @@ typedef struct api_wire {
     /* Streamed, and nothing was sent for a while. */
     void (*keep_alive)(pgd_call *c);
 } api_wire;
-extern const api_wire api_wire_chat, api_wire_completions, api_wire_messages, api_wire_responses;
+extern const api_wire api_wire_chat, api_wire_completions, api_wire_messages, api_wire_responses,
+    api_wire_embeddings;
 /* Of a route that a worker serves. */
 const api_wire *api_wire_of(pgd_route r);
 /* Whether the prompt of the route is a conversation. */
@@ -223,6 +227,8 @@ bool api_is_chat(pgd_route r);
 
 /* prep.c: the worker's part of generation and (de)tokenization. Fills the call or c->err. */
 void api_prep_run(pgd_call *c);
+/* embeddings.c: give the request what the engine needs for one. */
+pgd_status api_prep_embedding(pgd_call *c, api_request *q);
 /* prep_prompt.c: prompts as token ids, one api_request each. */
 pgd_status api_prep_prompts(pgd_call *c, const api_fields *f);
 /* Render and tokenize messages (add_generation_prompt and so on from f). */

@@ -33,7 +33,7 @@ void api_choice_fini(api_choice *ch) {
 }
 
 bool api_request_is_empty(const api_request *q) {
-    return q->r.max_new_tokens == 0 &&
+    return q->r.max_new_tokens == 0 && !q->r.pooled &&
            (q->r.n_prompt < 2 || !(q->call->g.echo && q->call->g.want_logprobs));
 }
 

@@ -272,6 +272,7 @@ static pgd_status settle_parsing(pgd_call *c, const api_fields *f, api_error *e)
 static pgd_status build_request(pgd_call *c, const api_fields *f, api_request *q,
                                 const pgd_request *common, uint32_t n, api_error *e) {
     pgd_request *const r = &q->r;
+    if (c->route == PGD_ROUTE_EMBEDDINGS) PGD_TRY(api_prep_embedding(c, q));
     r->arrival_ns = c->begin_ns;
     r->deadline_ns = c->deadline_ns;
     r->priority = common->priority;
@@ -355,7 +356,7 @@ static pgd_status prep_translated(pgd_call *c, const pgd_json *body) {
         pgd_json_parse(pgd_buf_sv(&text), &pgd_json_limits_file, &doc, &err) != PGD_OK)
         st = api_fail_from(&c->err, &err, "invalid_value", NULL);
     pgd_buf_fini(&text);
-    if (st == PGD_OK && !api_is_chat(c->route))
+    if (st == PGD_OK && !api_is_chat(c->route) && c->route != PGD_ROUTE_EMBEDDINGS)
         st = api_run_count(c, pgd_json_root(doc));
     else if (st == PGD_OK)
         st = prep_generation(c, pgd_json_root(doc));

@@ -184,7 +184,7 @@ static pgd_status completion_prompts(pgd_call *c, const api_fields *f) {
 }
 
 pgd_status api_prep_prompts(pgd_call *c, const api_fields *f) {
-    if (c->route == PGD_ROUTE_COMPLETIONS) return completion_prompts(c, f);
+    if (!api_is_chat(c->route)) return completion_prompts(c, f);
     PGD_TRY(add_requests(c, 1));
     pgd_ids *const ids = &c->g.requests[0].prompt;
     PGD_TRY(api_encode_chat(c, f, ids));

@@ -15,6 +15,7 @@ const char *api_route_name(pgd_route r) {
         [PGD_ROUTE_RESPONSES] = "responses",
         [PGD_ROUTE_INPUT_TOKENS] = "input_tokens",
         [PGD_ROUTE_APPLY_TEMPLATE] = "apply_template",
+        [PGD_ROUTE_EMBEDDINGS] = "embeddings",
         [PGD_ROUTE_TOKENIZE] = "tokenize",
         [PGD_ROUTE_DETOKENIZE] = "detokenize",
     };

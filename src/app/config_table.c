@@ -94,6 +94,8 @@ static const pgd_config_row engine_rows[] = {
     ROW_BYTES("kv-cache-memory-bytes", kv_cache_memory_bytes, "0", 0, 1ull << 50,
               "Memory for KV blocks. 0: on the CPU a quarter of what is free, at most 4 GiB; on a "
               "GPU what --gpu-memory-utilization leaves."),
+    ROW_BOOL("enable-embeddings", enable_embeddings, "true",
+             "Serve /v1/embeddings. Costs host memory for the hidden states of a step's tokens."),
     ROW_BOOL("enable-prefix-caching", enable_prefix_caching, "true",
              "Reuse KV blocks of equal prompt prefixes (within one tenant)."),
     ROW_CHOICE("scheduling-policy", scheduling_policy, "priority", "fcfs|priority",

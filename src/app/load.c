@@ -84,6 +84,7 @@ static pgd_status open_exec(pgd_server *s, pgd_error *err) {
         .gpu_memory_utilization = c->gpu_memory_utilization,
         .enforce_eager = c->enforce_eager,
         .steps_in_flight = (uint32_t)c->steps_in_flight,
+        .hidden_states = c->enable_embeddings,
         .dummy_weights = strcmp(c->load_format, "dummy") == 0,
     };
     return pgd_exec_open(s->model, &opt, &s->load_progress, &s->exec, err);
@@ -132,6 +133,7 @@ pgd_status pgd_server_start_engine(pgd_server *s, pgd_error *err) {
         .created = pgd_wall_ns() / 1000000000u,
         .tool_call_parser = c->tool_call_parser,
         .reasoning_parser = c->reasoning_parser,
+        .embeddings = s->exec->info(s->exec)->hidden_width > 0,
         .enable_priority = strcmp(c->scheduling_policy, "priority") == 0,
     };
     pgd_api_attach(s->api, &model);

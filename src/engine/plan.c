@@ -75,7 +75,7 @@ static void write_seq(const sched_choice *c, pgd_plan_seq *q, int32_t *ids, uint
         ids[i] = seq_token(s, c->start + i);
     if (end == s->n_known + seq_fly_samples(s)) q->flags |= PGD_PLAN_SAMPLE;
     if (c->start + 1 < s->n_prompt && seq_scoring(s)) {
-        q->flags |= PGD_PLAN_SCORE;
+        q->flags |= s->req->pooled ? PGD_PLAN_SCORE | PGD_PLAN_HIDDEN : PGD_PLAN_SCORE;
         if (end < s->n_prompt) q->score_next = seq_token(s, end);
         n_score = c->rows - (q->score_next < 0);
     }

@@ -67,10 +67,22 @@ static void take_token(pgd_engine *e, pgd_seq *s, const pgd_sample_out *o) {
     }
 }
 
-/* Positions scored before a preemption come again and are skipped. */
-static void take_scores(pgd_engine *e, const pgd_seq *s, const pgd_score_out *o, uint32_t n) {
+/* Add the state of the prompt token at pos, row `row` of the result. */
+static void pool_state(const pgd_engine *e, pgd_request *r, uint32_t pos, const void *hidden,
+                       size_t row) {
+    if (pos != r->n_pooled) return; /* once more after a preemption */
+    r->n_pooled++;
+    if (r->pool_last && r->n_pooled + 1 < r->n_prompt) return;
+    pgd_exec_add_hidden(e->info, hidden, row, r->pooled);
+}
+
+/* Positions scored before a preemption come again and are skipped. row: of the first, among the
+ * hidden states. */
+static void take_scores(pgd_engine *e, const pgd_seq *s, const pgd_score_out *o, uint32_t n,
+                        const void *hidden, size_t row) {
     pgd_request *r = s->req;
     for (uint32_t i = 0; i < n; i++, o++) {
+        if (r->pooled && hidden) pool_state(e, r, o->position - 1, hidden, row + i);
         const uint32_t have = atomic_load_explicit(&r->scores->len, memory_order_relaxed);
         if (o->position != have + 1 || o->position >= s->n_prompt) continue;
         append(r->scores, have, r->prompt[o->position], o->logprob, o->top, o->n_top,
@@ -80,11 +92,11 @@ static void take_scores(pgd_engine *e, const pgd_seq *s, const pgd_score_out *o,
 }
 
 static void commit_entry(pgd_engine *e, const flight_entry *f, const pgd_sample_out *sample,
-                         const pgd_score_out *score) {
+                         const pgd_score_out *score, const void *hidden, size_t row) {
     pgd_seq *s = f->seq;
     if (!seq_is_live(s)) return;
     s->n_kv += f->rows;
-    if (f->n_score) take_scores(e, s, score, f->n_score);
+    if (f->n_score) take_scores(e, s, score, f->n_score, hidden, row);
     if (s->choice == 0 && s->n_kv >= s->n_prompt && !s->job->prompt_done) eng_unpark(e, s->job);
     if (f->sampled) take_token(e, s, sample);
     if (!seq_is_live(s)) return;
@@ -143,6 +155,7 @@ void eng_commit(pgd_engine *e, const pgd_step_result *r) {
         f->entry[i].seq->fly[f->step % ENG_FLY_MAX] = (seq_fly){0};
     const pgd_sample_out *sample = r->sample;
     const pgd_score_out *score = r->score;
+    size_t row = 0;
     for (uint32_t i = 0; i < f->n; i++) {
         const flight_entry *en = &f->entry[i];
         look_ahead(f, i);
@@ -150,7 +163,8 @@ void eng_commit(pgd_engine *e, const pgd_step_result *r) {
             eng_fatal(e, PGD_E_INTERNAL, "the executor answered out of plan order");
             return;
         }
-        commit_entry(e, en, sample, score);
+        commit_entry(e, en, sample, score, r->hidden, row);
+        row += en->n_score + en->sampled;
         sample += en->sampled;
         score += en->n_score;
     }

@@ -75,6 +75,8 @@ static pgd_status check_request(const pgd_engine *e, const pgd_request *r, pgd_e
     if (r->grammar && pgd_grammar_vocab_size(r->grammar) != e->info->limits.vocab_size)
         return pgd_fail(err, PGD_E_INTERNAL, "a grammar for %u tokens, the device has %u",
                         pgd_grammar_vocab_size(r->grammar), e->info->limits.vocab_size);
+    if (r->pooled && (!e->info->hidden_width || !score_only || r->n_choices != 1))
+        return pgd_fail(err, PGD_E_UNSUPPORTED, "this device reports no hidden states");
     const uint32_t known = max_known(e, r);
     for (uint32_t i = 0; i < r->n_choices; i++)
         PGD_TRY(check_log(&r->out[i], "output", known - r->n_prompt, &r->sampling, err));

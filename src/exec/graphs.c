@@ -25,13 +25,13 @@ static pgd_status capture(program *p, uint32_t rows) {
     view.max_new = 1;
     p->bufs.fill.plan = p->bufs.plan;
     PGD_TRY(program_run_body(p, &view));
-    PGD_TRY(program_run_head(p, &view, NULL));
+    PGD_TRY(program_run_head(p, &view, NULL, NULL));
     PGD_TRY(dev->graph_begin(dev));
     PGD_TRY(program_run_body(p, &view));
     PGD_TRY(dev->graph_end(dev, &g->body[g->n]));
     g->rows[g->n++] = rows; /* from here on graphs_free knows of the body */
     PGD_TRY(dev->graph_begin(dev));
-    PGD_TRY(program_run_head(p, &view, NULL));
+    PGD_TRY(program_run_head(p, &view, NULL, NULL));
     return dev->graph_end(dev, &g->head[g->n - 1]);
 }
 

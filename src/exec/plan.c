@@ -85,7 +85,8 @@ typedef struct seq_counts {
 } seq_counts;
 
 static pgd_status check_seq(checker *c, uint32_t i, const pgd_plan_seq *s, seq_counts *n) {
-    const uint32_t known = PGD_PLAN_SAMPLE | PGD_PLAN_LATE_ID | PGD_PLAN_SCORE | PGD_PLAN_MASK;
+    const uint32_t known =
+        PGD_PLAN_SAMPLE | PGD_PLAN_LATE_ID | PGD_PLAN_SCORE | PGD_PLAN_MASK | PGD_PLAN_HIDDEN;
     const uint64_t context = (uint64_t)c->lim->max_pages_per_seq * c->lim->page_tokens;
     const int32_t *ids = (const int32_t *)at(c, c->p->off_ids) + n->n_tok;
     const uint32_t late = s->flags & PGD_PLAN_LATE_ID ? 1 : 0;
@@ -103,6 +104,8 @@ static pgd_status check_seq(checker *c, uint32_t i, const pgd_plan_seq *s, seq_c
     n->n_mask += s->flags & PGD_PLAN_MASK ? 1 : 0;
     if (s->flags & PGD_PLAN_MASK && !(s->flags & PGD_PLAN_SAMPLE))
         return bad(c, "seq mask without a sample", i, s->flags, PGD_PLAN_SAMPLE);
+    if (s->flags & PGD_PLAN_HIDDEN && !(s->flags & PGD_PLAN_SCORE))
+        return bad(c, "seq hidden states without scores", i, s->flags, PGD_PLAN_SCORE);
     if (!(s->flags & PGD_PLAN_SCORE))
         return s->score_next == -1 ? PGD_OK : bad(c, "seq score_next", i, s->score_next, -1);
     n->n_score += s->n_new - (s->score_next < 0);

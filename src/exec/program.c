@@ -77,7 +77,22 @@ static uint32_t count_samples(const pgd_plan *plan, uint32_t end) {
     return n;
 }
 
-pgd_status program_run_head(program *p, const pgd_step_view *view, const pgd_plan *plan) {
+bool program_wants_hidden(const pgd_plan *plan) {
+    const pgd_plan_seq *const seq = (const void *)((const char *)plan + plan->off_seq);
+    for (uint32_t i = 0; plan->n_score && i < plan->n_seq; i++)
+        if (seq[i].flags & PGD_PLAN_HIDDEN) return true;
+    return false;
+}
+
+/* Rows [first, first + n) of the step's hidden states, before the next tile takes their place. */
+static pgd_status fetch_hidden(program *p, void *hidden, uint32_t first, uint32_t n) {
+    const pgd_tensor *const t = &p->ws.rows_act;
+    const size_t row = (size_t)t->shape[1] * pgd_dtype_bytes(t->dtype);
+    return p->dev->fetch(p->dev, (char *)hidden + first * row, t->data, n * row);
+}
+
+pgd_status program_run_head(program *p, const pgd_step_view *view, const pgd_plan *plan,
+                            void *hidden) {
     pgd_sample_args *const sample = &p->op[p->n_ops - 1].args.sample;
     const pgd_logits_mask_args mask = {.logits = sample->logits};
     for (uint32_t first = 0; first < view->n_rows; first += p->tile_rows) {
@@ -93,6 +108,7 @@ pgd_status program_run_head(program *p, const pgd_step_view *view, const pgd_pla
         PGD_TRY(run_ops(p, p->n_body, p->n_ops - 1, &tile));
         if (view->mask) PGD_TRY(p->dev->op[PGD_OP_LOGITS_MASK](p->dev, &mask, &tile));
         PGD_TRY(run_ops(p, p->n_ops - 1, p->n_ops, &tile));
+        if (hidden) PGD_TRY(fetch_hidden(p, hidden, first, tile.n_rows));
     }
     return PGD_OK;
 }
@@ -138,7 +154,7 @@ pgd_status program_launch_head(program *p, const program_step *s, const pgd_plan
     if (s->graph >= 0 && !late)
         PGD_TRY(dev->graph_launch(dev, p->graphs.head[s->graph]));
     else
-        PGD_TRY(program_run_head(p, &view, plan));
+        PGD_TRY(program_run_head(p, &view, plan, out->hidden));
     if (plan->n_sample)
         PGD_TRY(dev->fetch(dev, out->sample, p->bufs.sample, plan->n_sample * sizeof *out->sample));
     if (plan->n_score)

@@ -89,6 +89,7 @@ void program_fini(program *p);
 typedef struct step_out {
     pgd_sample_out *sample;
     pgd_score_out *score;
+    void *hidden; /* rows of rows_act in a step that wants them; NULL: not wanted */
 } step_out;
 
 /* A step between its body and its head. */
@@ -106,9 +107,13 @@ pgd_status program_launch_head(program *p, const program_step *s, const pgd_plan
                                const step_out *out);
 
 /* The operations of both parts, for a view whose plan the device has; results stay in bufs. plan:
- * of the results, or NULL when they are one tile. */
+ * of the results, or NULL when they are one tile. hidden: where the states of all rows go, or NULL.
+ */
 pgd_status program_run_body(program *p, const pgd_step_view *view);
-pgd_status program_run_head(program *p, const pgd_step_view *view, const pgd_plan *plan);
+pgd_status program_run_head(program *p, const pgd_step_view *view, const pgd_plan *plan,
+                            void *hidden);
+/* Whether a sequence of the plan asks for hidden states. */
+bool program_wants_hidden(const pgd_plan *plan);
 
 /* Record graphs for steps of one token a sequence. Nothing where the device records none. Errors:
  * PGD_E_DEVICE. */

@@ -42,6 +42,8 @@ typedef struct rank_step {
     pgd_plan_late *late;    /* pgd_plan_late_room; NULL: the device has no operation for masks */
     pgd_sample_out *sample; /* [max_seqs] */
     pgd_score_out *score;   /* [max_tokens] */
+    void *hidden;           /* [max_tokens][hidden_width]; NULL: none are reported */
+    bool wants_hidden;      /* the plan under way */
     bool late_due;          /* wants a late part that was not handed over; engine thread */
     pgd_status launched;    /* not PGD_OK: nothing of it runs */
     pgd_step_result result;
@@ -79,6 +81,11 @@ typedef struct rank_exec {
 
 /* --- rank thread: opening ------------------------------------------------------------------- */
 
+static size_t hidden_bytes(const rank_exec *r) {
+    return (size_t)r->info.limits.max_tokens * r->info.hidden_width *
+           pgd_dtype_bytes(r->info.hidden_type);
+}
+
 static pgd_status alloc_steps(rank_exec *r, const pgd_plan_limits *l, pgd_error *err) {
     pgd_device *const dev = r->dev;
     for (uint32_t i = 0; i < r->info.steps_in_flight; i++) {
@@ -87,8 +94,10 @@ static pgd_status alloc_steps(rank_exec *r, const pgd_plan_limits *l, pgd_error 
         if (dev->op[PGD_OP_LOGITS_MASK]) s->late = dev->host_alloc(dev, pgd_plan_late_room(l));
         s->sample = dev->host_alloc(dev, l->max_seqs * sizeof *s->sample);
         s->score = dev->host_alloc(dev, l->max_tokens * sizeof *s->score);
+        const size_t hidden = hidden_bytes(r);
+        if (hidden) s->hidden = dev->host_alloc(dev, hidden);
         const bool late = s->late || !dev->op[PGD_OP_LOGITS_MASK];
-        if (!s->plan || !late || !s->sample || !s->score)
+        if (!s->plan || !late || !s->sample || !s->score || (hidden && !s->hidden))
             return pgd_fail(err, PGD_E_NOMEM, "no memory for the buffers of %u steps",
                             r->info.steps_in_flight);
     }
@@ -104,6 +113,7 @@ static void free_steps(rank_exec *r) {
         if (s->late) dev->host_free(dev, s->late, pgd_plan_late_room(l));
         if (s->sample) dev->host_free(dev, s->sample, l->max_seqs * sizeof *s->sample);
         if (s->score) dev->host_free(dev, s->score, l->max_tokens * sizeof *s->score);
+        if (s->hidden) dev->host_free(dev, s->hidden, hidden_bytes(r));
     }
 }
 
@@ -122,12 +132,15 @@ static pgd_status alloc_kv(rank_exec *r, const sizing *z, pgd_error *err) {
 }
 
 static void write_info(rank_exec *r, const sizing *z) {
+    const pgd_model_spec *const s = pgd_model_get_spec(r->model);
     r->info = (pgd_exec_info){.limits = z->limits,
                               .steps_in_flight = z->steps_in_flight,
                               .max_model_len = z->max_model_len,
                               .kv_bytes = z->kv_bytes,
                               .weight_bytes = r->weights.bytes,
                               .workspace_bytes = z->workspace_bytes,
+                              .hidden_width = r->opt.hidden_states ? s->d_model : 0,
+                              .hidden_type = r->dev->act_type(r->dev, s->dtype),
                               .device_name = r->dev->info.name};
 }
 
@@ -225,7 +238,9 @@ static pgd_status wait_late(rank_exec *r, uint32_t index) {
 static pgd_status launch_parts(rank_exec *r, uint32_t index) {
     pgd_device *const dev = r->dev;
     rank_step *const s = &r->step[index];
-    const step_out out = {.sample = s->sample, .score = s->score};
+    s->wants_hidden = program_wants_hidden(s->plan);
+    const step_out out = {
+        .sample = s->sample, .score = s->score, .hidden = s->wants_hidden ? s->hidden : NULL};
     program_step part;
     PGD_TRY(dev->begin(dev, index));
     PGD_TRY(program_launch_body(&r->prog, s->plan, &part));
@@ -258,6 +273,7 @@ static void publish(rank_exec *r, uint32_t index) {
                                   .n_score = st == PGD_OK ? plan->n_score : 0,
                                   .sample = s->sample,
                                   .score = s->score,
+                                  .hidden = s->wants_hidden ? s->hidden : NULL,
                                   .device_ns = st == PGD_OK ? r->dev->step_ns(r->dev, index) : 0};
     atomic_fetch_add_explicit(&r->busy_ns, s->result.device_ns, memory_order_relaxed);
     const bool pushed = pgd_ring_push(r->results, index);

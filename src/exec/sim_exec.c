@@ -183,6 +183,7 @@ static void sim_destroy(pgd_exec *port) {
         pgd_free(x->step[i].late);
         pgd_free(x->step[i].sample);
         pgd_free(x->step[i].score);
+        pgd_free(x->step[i].hidden);
     }
     if (x->dev.slot) {
         pgd_free(x->dev.slot[0].table);
@@ -230,6 +231,9 @@ static bool alloc_steps(sim_exec *x) {
         s->sample = pgd_calloc(l->max_seqs, sizeof *s->sample);
         s->score = pgd_calloc(l->max_tokens, sizeof *s->score);
         if (!s->blob || !s->late || !s->sample || !s->score) return false;
+        if (!x->info.hidden_width) continue;
+        s->hidden = pgd_calloc(l->max_tokens, x->info.hidden_width * sizeof *s->hidden);
+        if (!s->hidden) return false;
     }
     return true;
 }
@@ -268,6 +272,8 @@ pgd_status pgd_exec_open_sim(const pgd_sim_options *opt, pgd_exec **out, pgd_err
     x->info = (pgd_exec_info){.limits = *l,
                               .steps_in_flight = opt->steps_in_flight,
                               .max_model_len = opt->max_model_len,
+                              .hidden_width = opt->hidden_width,
+                              .hidden_type = PGD_F32,
                               .device_name = "sim"};
     x->dev.opt = *opt;
     if (opt->clock) x->clock = *opt->clock;

@@ -31,6 +31,7 @@ typedef struct sim_step {
     pgd_step_result result;
     pgd_sample_out *sample;       /* [max_seqs] */
     pgd_score_out *score;         /* [max_tokens] */
+    float *hidden;                /* [max_tokens][hidden_width]; NULL: none */
     uint64_t submit_ns, ready_ns; /* virtual time */
     atomic_bool done;
 } sim_step;

@@ -219,6 +219,20 @@ static pgd_status sample(sim_device *d, const pgd_plan *p, const pgd_plan_seq *q
     return PGD_OK;
 }
 
+float pgd_sim_hidden(const int32_t *tok, uint32_t n, uint32_t j) {
+    return pgd_sim_logprob(tok, n) + (float)j;
+}
+
+/* State of the row at pos, which is the n-th with logits of this step. */
+static void hidden(const sim_device *d, uint32_t pos, sim_step *step) {
+    const uint32_t width = d->opt.hidden_width;
+    float *const out =
+        step->hidden + (size_t)(step->result.n_sample + step->result.n_score) * width;
+    step->result.hidden = step->hidden;
+    for (uint32_t j = 0; j < width; j++)
+        out[j] = pgd_sim_hidden(d->text, pos + 1, j);
+}
+
 static void score(const sim_device *d, const pgd_plan_seq *q, sim_step *step) {
     const pgd_sampling *sp = &d->slot[q->slot].sampling;
     for (uint32_t k = 0; k < q->n_new; k++) {
@@ -227,6 +241,7 @@ static void score(const sim_device *d, const pgd_plan_seq *q, sim_step *step) {
             if (q->score_next < 0) return;
             d->text[pos] = q->score_next;
         }
+        if (q->flags & PGD_PLAN_HIDDEN) hidden(d, pos - 1, step);
         pgd_score_out *o = &step->score[step->result.n_score++];
         *o = (pgd_score_out){.slot = q->slot, .position = pos};
         o->logprob = pgd_sim_logprob(d->text, pos + 1);

@@ -13,6 +13,8 @@ static const pgd_route_row rows[] = {
     {"/chat/completions", PGD_ROUTE_CHAT, PGD_POST, PGD_ROUTE_MODEL_USE, NULL},
     {"/v1/completions", PGD_ROUTE_COMPLETIONS, PGD_POST, PGD_ROUTE_MODEL_USE, NULL},
     {"/completions", PGD_ROUTE_COMPLETIONS, PGD_POST, PGD_ROUTE_MODEL_USE, NULL},
+    {"/v1/embeddings", PGD_ROUTE_EMBEDDINGS, PGD_POST, PGD_ROUTE_MODEL_USE, NULL},
+    {"/embeddings", PGD_ROUTE_EMBEDDINGS, PGD_POST, PGD_ROUTE_MODEL_USE, NULL},
     {"/v1/responses", PGD_ROUTE_RESPONSES, PGD_POST, PGD_ROUTE_MODEL_USE, NULL},
     {"/responses", PGD_ROUTE_RESPONSES, PGD_POST, PGD_ROUTE_MODEL_USE, NULL},
     {"/v1/responses/input_tokens", PGD_ROUTE_INPUT_TOKENS, PGD_POST, PGD_ROUTE_MODEL_USE, NULL},

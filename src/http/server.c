@@ -171,6 +171,7 @@ static void register_metrics(pgd_http *h) {
         [PGD_ROUTE_COMPLETIONS] = "/v1/completions",
         [PGD_ROUTE_MESSAGES] = "/v1/messages",
         [PGD_ROUTE_COUNT_TOKENS] = "/v1/messages/count_tokens",
+        [PGD_ROUTE_EMBEDDINGS] = "/v1/embeddings",
         [PGD_ROUTE_RESPONSES] = "/v1/responses",
         [PGD_ROUTE_INPUT_TOKENS] = "/v1/responses/input_tokens",
         [PGD_ROUTE_RESPONSE] = "/v1/responses/{id}",

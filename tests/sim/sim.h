@@ -9,7 +9,14 @@
 #include "pagoda/grammar.h"
 #include "pagoda/rng.h"
 
-enum { SIM_MAX_REQS = 16, SIM_MAX_LEN = 96, SIM_MAX_N = 4, SIM_MAX_TOP = 3, SIM_VOCAB = 40 };
+enum {
+    SIM_MAX_REQS = 16,
+    SIM_MAX_LEN = 96,
+    SIM_MAX_N = 4,
+    SIM_MAX_TOP = 3,
+    SIM_VOCAB = 40,
+    SIM_WIDTH = 3
+};
 
 /* When a request is cancelled, in terms of what it has reached. */
 typedef enum cancel_at {
@@ -23,6 +30,7 @@ typedef enum cancel_at {
 
 typedef struct sim_req {
     pgd_request r;
+    double pooled[SIM_WIDTH];
     pgd_toklog out[SIM_MAX_N], scores;
     int32_t prompt[SIM_MAX_LEN];
     int32_t token[SIM_MAX_N + 1][SIM_MAX_LEN];

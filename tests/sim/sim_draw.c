@@ -34,6 +34,7 @@ static void draw_machine(scenario *s) {
     l->max_plan_bytes = 1 << 16;
     s->sim.steps_in_flight = between(s, 1, 3);
     s->sim.eos_id = chance(s, 80) ? 7 : -1;
+    s->sim.hidden_width = SIM_WIDTH;
     s->sim.mean_len = between(s, 2, s->grows ? 200 : 40);
     s->sim.bad_mean = chance(s, 5) ? between(s, 20, 200) : 0;
     s->sim.step_base_ns = between(s, 1, 100);
@@ -118,6 +119,10 @@ static void draw_request(scenario *s, uint32_t i, uint32_t features, uint64_t *n
     if (features & 1024 && chance(s, 40)) {
         r->score_prompt = true;
         if (chance(s, 40)) r->max_new_tokens = 0;
+        if (r->max_new_tokens == 0 && r->n_choices == 1 && chance(s, 50)) {
+            r->pooled = q->pooled;
+            r->pool_last = chance(s, 50);
+        }
     }
     draw_sampling(s, &r->sampling, features);
     if (features & 2048 && chance(s, 50)) {

@@ -133,6 +133,19 @@ static const char *check_scores(const sim_req *q) {
     return NULL;
 }
 
+static const char *check_pooled(const sim_req *q) {
+    const pgd_request *r = &q->r;
+    const pgd_finish f = (pgd_finish)atomic_load(&q->out[0].finish);
+    if (f != PGD_FINISH_LENGTH) return NULL; /* cut short: nobody reads it */
+    for (uint32_t j = 0; j < SIM_WIDTH; j++) {
+        double want = 0;
+        for (uint32_t i = r->pool_last ? r->n_prompt - 1 : 1; i && i < r->n_prompt; i++)
+            want += (double)pgd_sim_hidden(q->prompt, i, j);
+        if (r->pooled[j] != want) return "pooled states differ from the oracle";
+    }
+    return NULL;
+}
+
 const char *sim_check_request(const scenario *s, const sim_req *q, uint32_t max_ctx, bool failed) {
     answer a[SIM_MAX_N];
     bool bad = false;
@@ -145,6 +158,7 @@ const char *sim_check_request(const scenario *s, const sim_req *q, uint32_t max_
         if (!w) w = check_finish(q, c, &a[c], bad, failed);
         if (w) return w;
     }
+    if (q->r.pooled && check_pooled(q)) return check_pooled(q);
     return q->r.score_prompt ? check_scores(q) : NULL;
 }
 

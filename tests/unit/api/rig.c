@@ -33,6 +33,7 @@ static void open_engine(rig *r, const rig_options *o) {
                    .max_plan_bytes = 1 << 20},
         .steps_in_flight = 2,
         .max_model_len = r->model.max_model_len,
+        .hidden_width = RIG_WIDTH,
         .eos_id = T_IM_END,
         .mean_len = o->mean_len,
         .fail_at_step = o->fail_at_step,
@@ -62,7 +63,8 @@ void rig_open(rig *r, const rig_options *o) {
     atomic_store(&r->now, 1000000000u);
     r->tok = test_tokenizer();
     r->chat = o->no_chat ? NULL : test_chat();
-    r->spec = (pgd_model_spec){.vocab_size = T_VOCAB, .eos_ids = {T_IM_END}, .n_eos = 1};
+    r->spec = (pgd_model_spec){
+        .vocab_size = T_VOCAB, .d_model = RIG_WIDTH, .eos_ids = {T_IM_END}, .n_eos = 1};
     assert_int_equal(pgd_metrics_create(&r->metrics, "model_name=\"small\""), PGD_OK);
     const pgd_api_options ao = {.metrics = r->metrics,
                                 .clock = &r->clock,
@@ -88,6 +90,7 @@ void rig_open(rig *r, const rig_options *o) {
                                .created = 1700000000,
                                .tool_call_parser = o->tool_parser,
                                .reasoning_parser = o->think_parser,
+                               .embeddings = !o->no_embeddings,
                                .enable_priority = o->enable_priority};
     if (!o->not_attached) pgd_api_attach(r->api, &r->model);
 }

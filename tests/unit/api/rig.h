@@ -30,6 +30,8 @@ enum {
     T_VOCAB
 };
 
+enum { RIG_WIDTH = 7 }; /* of hidden states; no multiple of 3, so that base64 is padded */
+
 typedef struct rig_options {
     uint32_t max_model_len; /* 0: 256 */
     uint32_t mean_len;      /* of answers; 0: no end token is sampled */
@@ -37,6 +39,7 @@ typedef struct rig_options {
     uint64_t keep_alive_ns, deadline_ns, fail_at_step;
     const pgd_generation_config *generation;
     bool enable_priority, no_chat, not_attached, trace;
+    bool no_embeddings;
     bool no_store; /* of responses; else 1 MiB */
     bool threaded; /* the engine runs its own thread, on real time */
     const char *tool_parser, *think_parser;

@@ -23,6 +23,7 @@ void rig_init(rig *g) {
                                           .max_plan_bytes = 1 << 16},
                                .steps_in_flight = 2,
                                .max_model_len = RIG_LEN,
+                               .hidden_width = 4,
                                .eos_id = -1};
     g->opt = (pgd_engine_options){.max_num_seqs = 8,
                                   .max_num_batched_tokens = 64,

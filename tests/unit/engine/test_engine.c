@@ -299,6 +299,37 @@ static void a_prompt_is_scored_without_the_cache(void **state) {
     rig_close(&g);
 }
 
+/* The sum, or the last, of the states of all tokens but the one that only ends the prompt. */
+static void a_prompt_is_pooled_in_chunks_and_without_the_cache(void **state) {
+    (void)state;
+    for (uint32_t n = 2; n < 40; n += 9) {
+        for (int last = 0; last < 2; last++) {
+            rig g;
+            rig_req a, b;
+            double sum[4] = {0};
+            rig_init(&g);
+            g.opt.max_num_batched_tokens = 5;
+            rig_open(&g);
+            rig_run(&g, &a, n, n, 1, 3);
+            rig_request(&g, &b, n, n, 2, 0);
+            b.r.score_prompt = true;
+            b.r.pooled = sum;
+            b.r.pool_last = last;
+            rig_submit(&g, &b);
+            rig_settle(&g);
+            assert_int_equal(rig_finish(&b, 0), PGD_FINISH_LENGTH);
+            assert_int_equal(b.r.n_pooled, n - 1);
+            for (uint32_t j = 0; j < 4; j++) {
+                double want = 0;
+                for (uint32_t i = last ? n - 1 : 1; i < n; i++)
+                    want += (double)pgd_sim_hidden(b.prompt, i, j);
+                assert_true(sum[j] == want);
+            }
+            rig_close(&g);
+        }
+    }
+}
+
 static void one_token_has_nothing_to_score(void **state) {
     (void)state;
     rig g;
@@ -380,6 +411,7 @@ int main(void) {
         cmocka_unit_test(too_many_for_the_pages_are_preempted_and_answer_the_same),
         cmocka_unit_test(a_higher_priority_runs_first_and_is_not_preempted),
         cmocka_unit_test(a_prompt_is_scored_without_the_cache),
+        cmocka_unit_test(a_prompt_is_pooled_in_chunks_and_without_the_cache),
         cmocka_unit_test(one_token_has_nothing_to_score),
         cmocka_unit_test(a_reset_forgets_what_nobody_uses),
         cmocka_unit_test(a_sink_is_woken_once_a_turn),

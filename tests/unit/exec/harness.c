@@ -216,6 +216,10 @@ pgd_exec_options small_options(uint32_t max_tokens) {
                               .kv_bytes = 4 << 20};
 }
 
+static size_t hidden_bytes(const rig *r) {
+    return r->z.limits.max_tokens * r->prog.ws.rows_act.shape[1] * sizeof(float);
+}
+
 void rig_open(rig *r, const char *golden_name, const pgd_exec_options *opt) {
     pgd_error err = {0};
     memset(r, 0, sizeof *r);
@@ -245,7 +249,8 @@ void rig_open(rig *r, const char *golden_name, const pgd_exec_options *opt) {
     r->plan = r->dev->host_alloc(r->dev, lim->max_plan_bytes);
     r->sample = r->dev->host_alloc(r->dev, lim->max_seqs * sizeof *r->sample);
     r->score = r->dev->host_alloc(r->dev, lim->max_tokens * sizeof *r->score);
-    assert_true(r->plan && r->sample && r->score);
+    r->hidden = r->dev->host_alloc(r->dev, hidden_bytes(r));
+    assert_true(r->plan && r->sample && r->score && r->hidden);
 }
 
 void rig_close(rig *r) {
@@ -253,6 +258,7 @@ void rig_close(rig *r) {
     r->dev->host_free(r->dev, r->plan, lim->max_plan_bytes);
     r->dev->host_free(r->dev, r->sample, lim->max_seqs * sizeof *r->sample);
     r->dev->host_free(r->dev, r->score, lim->max_tokens * sizeof *r->score);
+    r->dev->host_free(r->dev, r->hidden, hidden_bytes(r));
     program_fini(&r->prog);
     loader_free(r->dev, &r->weights);
     devmem_free_all(&r->mem);
@@ -264,7 +270,9 @@ void rig_step(rig *r) {
     pgd_error err = {0};
     const uint32_t bytes = pw_write(&r->pw, r->plan, r->z.limits.max_plan_bytes);
     if (pgd_plan_check(r->plan, bytes, &r->z.limits, &err) != PGD_OK) fail_msg("%s", err.msg);
-    const step_out out = {.sample = r->sample, .score = r->score};
+    const step_out out = {.sample = r->sample,
+                          .score = r->score,
+                          .hidden = program_wants_hidden(r->plan) ? r->hidden : NULL};
     pgd_noalloc_begin();
     program_step part;
     pgd_status s = program_launch_body(&r->prog, r->plan, &part);

@@ -74,6 +74,7 @@ typedef struct rig {
     plan_writer pw;
     pgd_sample_out *sample;
     pgd_score_out *score;
+    void *hidden; /* [max_tokens, d_model] of rows_act, of steps that want them */
 } rig;
 
 void rig_open(rig *r, const char *golden_name, const pgd_exec_options *opt);

@@ -133,6 +133,65 @@ static void logits_and_scores_match_transformers(void **state) {
     }
 }
 
+/* log P(next) that a hidden state means, by the head's weights in double precision. */
+static double logprob_of(const rig *r, size_t row, int32_t next) {
+    const pgd_tensor *const act = &r->prog.ws.rows_act;
+    const pgd_exec_info info = {.hidden_width = (uint32_t)act->shape[1], .hidden_type = act->dtype};
+    pgd_slot_parts head;
+    pgd_model_slot(r->model, PGD_W_LM_HEAD, 0, &head);
+    const pgd_tensor *const w = &head.part[0];
+    const uint32_t vocab = (uint32_t)w->shape[0], width = info.hidden_width;
+    double *const h = pgd_calloc(width, sizeof *h);
+    float *const logits = pgd_calloc(vocab, sizeof *logits);
+    pgd_exec_add_hidden(&info, r->hidden, row, h);
+    for (uint32_t t = 0; t < vocab; t++) {
+        double sum = 0;
+        for (size_t j = 0, at = (size_t)t * width; j < width; j++, at++)
+            sum += h[j] * (w->dtype == PGD_F32 ? (double)((const float *)w->data)[at]
+                           : w->dtype == PGD_BF16
+                               ? (double)pgd_bf16_to_f32(((const uint16_t *)w->data)[at])
+                               : (double)pgd_f16_to_f32(((const uint16_t *)w->data)[at]));
+        logits[t] = (float)sum;
+    }
+    const double lp = (double)logits[next] - log_sum_exp(logits, vocab);
+    pgd_free(h);
+    pgd_free(logits);
+    return lp;
+}
+
+/* Rows of all tiles arrive, each at its place: what they say of the next token is what transformers
+ * says. */
+static void hidden_states_mean_what_transformers_says(void **state) {
+    (void)state;
+    for (size_t i = 0; i < n_golden; i++) {
+        rig r;
+        golden g;
+        if (!golden_runs(golden_names[i])) continue;
+        golden_load(golden_names[i], &g);
+        pgd_exec_options opt = small_options(256);
+        opt.max_model_len = g.max_model_len;
+        rig_open(&r, golden_names[i], &opt);
+        const uint32_t page = r.z.limits.page_tokens, n_pages = (g.n_prompt + page - 1) / page;
+        const pgd_sampling s = greedy_sampling(0);
+        int32_t pages[64];
+        page_order(&r.z.limits, 1, pages, n_pages);
+        pw_init(&r.pw, 1, g.n_prompt, &s, NULL, 0, NULL, 0);
+        pw_table(&r.pw, 1, 0, pages, n_pages);
+        pw_seq(&r.pw, 1, g.prompt, g.n_prompt, 0, PGD_PLAN_SCORE | PGD_PLAN_HIDDEN, 0);
+        rig_step(&r);
+        double worst = 0;
+        for (uint32_t p = 0; p + 1 < g.n_prompt; p += 5) {
+            const double d = fabs(logprob_of(&r, p, g.prompt[p + 1]) - (double)g.logprob[p + 1]);
+            worst = d > worst || isnan(d) ? d : worst;
+        }
+        print_message("%s: logprobs from hidden states differ by at most %.2e\n", golden_names[i],
+                      worst);
+        assert_true(worst < bounds_of(pgd_model_get_spec(r.model)->dtype).logprob);
+        rig_close(&r);
+        golden_free(&g);
+    }
+}
+
 static void assert_same(const fed *a, const fed *b, uint32_t n) {
     for (uint32_t i = 1; i < n; i++) {
         assert_memory_equal(&a->score[i].logprob, &b->score[i].logprob, sizeof(float));
@@ -307,6 +366,7 @@ int main(int argc, char **argv) {
     harness_args(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logits_and_scores_match_transformers),
+        cmocka_unit_test(hidden_states_mean_what_transformers_says),
         cmocka_unit_test(chunks_of_any_size_give_the_same_bits),
         cmocka_unit_test(a_crowd_changes_no_bit),
         cmocka_unit_test(every_isa_matches_and_threads_do_not_matter),

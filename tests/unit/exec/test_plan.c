@@ -153,6 +153,7 @@ CORRUPT(c_table_off_odd, table(b, 0)->off_pages += 2)
 CORRUPT(c_table_page, *(int32_t *)at(b, table(b, 1)->off_pages) = 20)
 CORRUPT(c_table_page_neg, *(int32_t *)at(b, table(b, 1)->off_pages) = -1)
 CORRUPT(c_n_mask, b->p.n_mask++)
+CORRUPT(c_seq_hidden_without_score, seq(b, 1)->flags |= PGD_PLAN_HIDDEN)
 CORRUPT(c_seq_mask_without_sample, seq(b, 0)->flags |= PGD_PLAN_MASK; b->p.n_mask++)
 CORRUPT(c_copy_src, copy(b, 0)->src = 20)
 CORRUPT(c_copy_dst, copy(b, 0)->dst = 20)
@@ -196,6 +197,7 @@ static const struct {
     CASE(c_seq_kv_start, "kv_start"),
     CASE(c_seq_kv_start_wrap, "kv_start"),
     CASE(c_seq_flags, "flags"),
+    CASE(c_seq_hidden_without_score, "hidden states"),
     CASE(c_seq_score_next, "score_next"),
     CASE(c_seq_score_next_neg, "score_next"),
     CASE(c_seq_score_next_unscored, "score_next"),
