@@ -20,11 +20,13 @@ if (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; then
 fi
 
 "$root/scripts/setup.sh" build
+cuda=OFF # with a GPU its backend is built too, where nvcc is found; that takes minutes
+command -v nvidia-smi >/dev/null && cuda=AUTO
 say "building (the first time takes a minute or two)"
 cd "$root"
 log=$root/build/quickstart-build.log
 mkdir -p build
-if ! { cmake --preset release && cmake --build --preset release --target pagoda; } >"$log" 2>&1; then
+if ! { cmake --preset release -DPGD_CUDA=$cuda && cmake --build --preset release --target pagoda; } >"$log" 2>&1; then
     tail -n 30 "$log" >&2
     die "the build failed; all of its output is in $log"
 fi
