@@ -1,6 +1,8 @@
 /* GET /v1/models and /v1/models/{id}: each served name is a model of its own, all with the same
- * root. One object holds the union of what OpenAI's and Anthropic's clients read, and the context
- * length under the names that Open WebUI, LiteLLM and OpenRouter-like tools look for. */
+ * root. A name that ends in * stands for all that begin so, and is not listed: agents ask for
+ * models of many names. One object holds the union of what OpenAI's and Anthropic's clients read,
+ * and the context length under the names that Open WebUI, LiteLLM and OpenRouter-like tools look
+ * for. */
 #include <stdio.h>
 
 #include "call.h"
@@ -19,20 +21,45 @@ static void format_time(uint64_t unix_s, char out[32]) {
                    (unsigned)(sec / 60 % 60), (unsigned)(sec % 60));
 }
 
-static void write_model(const pgd_api_model *m, const char *name, pgd_jsonw *w) {
+static bool is_pattern(pgd_sv served) {
+    return pgd_sv_ends(served, PGD_SV("*"));
+}
+
+static bool is_served(const pgd_api_model *m, pgd_sv name) {
+    for (uint32_t i = 0; i < m->n_names; i++) {
+        pgd_sv served = pgd_sv_c(m->names[i]);
+        if (pgd_sv_eq(served, name)) return true;
+        if (!is_pattern(served)) continue;
+        served.n--;
+        if (pgd_sv_starts(name, served)) return true;
+    }
+    return false;
+}
+
+static void write_model(const pgd_api_model *m, pgd_sv name, pgd_jsonw *w) {
     char at[32];
     format_time(m->created, at);
     const struct {
-        const char *key, *value;
-    } text[] = {{"id", name},          {"object", "model"},    {"owned_by", "pagoda"},
-                {"root", m->names[0]}, {"parent", NULL},       {"name", name},
-                {"type", "model"},     {"display_name", name}, {"created_at", at}};
+        const char *key;
+        pgd_sv value;
+    } text[] = {{"id", name},
+                {"object", PGD_SV("model")},
+                {"owned_by", PGD_SV("pagoda")},
+                {"root", pgd_sv_c(m->names[0])},
+                {"parent", {NULL, 0}},
+                {"name", name},
+                {"type", PGD_SV("model")},
+                {"display_name", name},
+                {"created_at", pgd_sv_c(at)}};
     static const char *const lengths[] = {"max_model_len", "context_length", "max_input_tokens",
                                           "max_tokens"};
     pgd_jsonw_obj(w);
     for (size_t i = 0; i < sizeof text / sizeof text[0]; i++) {
         pgd_jsonw_key(w, text[i].key);
-        pgd_jsonw_cstr(w, text[i].value);
+        if (text[i].value.p)
+            pgd_jsonw_str(w, text[i].value);
+        else
+            pgd_jsonw_null(w);
     }
     pgd_jsonw_key(w, "created");
     pgd_jsonw_u64(w, m->created);
@@ -51,26 +78,24 @@ void api_models_write(const pgd_api_model *m, pgd_buf *out) {
     pgd_jsonw_cstr(&w, "list");
     pgd_jsonw_key(&w, "data");
     pgd_jsonw_arr(&w);
-    for (uint32_t i = 0; i < m->n_names; i++)
-        write_model(m, m->names[i], &w);
+    uint32_t last = 0;
+    for (uint32_t i = 0; i < m->n_names; i++) {
+        if (is_pattern(pgd_sv_c(m->names[i]))) continue;
+        write_model(m, pgd_sv_c(m->names[i]), &w);
+        last = i;
+    }
     pgd_jsonw_end_arr(&w);
     pgd_jsonw_key(&w, "has_more");
     pgd_jsonw_bool(&w, false);
     pgd_jsonw_key(&w, "first_id");
     pgd_jsonw_cstr(&w, m->names[0]);
     pgd_jsonw_key(&w, "last_id");
-    pgd_jsonw_cstr(&w, m->names[m->n_names - 1]);
+    pgd_jsonw_cstr(&w, m->names[last]);
     pgd_jsonw_end_obj(&w);
 }
 
-static const char *find_name(const pgd_api_model *m, pgd_sv name) {
-    for (uint32_t i = 0; i < m->n_names; i++)
-        if (pgd_sv_eq(pgd_sv_c(m->names[i]), name)) return m->names[i];
-    return NULL;
-}
-
 pgd_status api_pick_model(const pgd_api_model *m, pgd_sv name, api_error *e) {
-    if (find_name(m, name)) return PGD_OK;
+    if (is_served(m, name)) return PGD_OK;
     char quoted[API_QUOTE_BYTES];
     return api_fail(e, PGD_E_NOT_FOUND, "model_not_found", "model",
                     "The model '%s' does not exist or you do not have access to it.",
@@ -81,6 +106,6 @@ pgd_status api_model_write(const pgd_api_model *m, pgd_sv id, pgd_buf *out, api_
     PGD_TRY(api_pick_model(m, id, e));
     pgd_jsonw w;
     pgd_jsonw_init(&w, out);
-    write_model(m, find_name(m, id), &w);
+    write_model(m, id, &w);
     return PGD_OK;
 }

@@ -43,8 +43,8 @@ static const pgd_config_row model_rows[] = {
                "Hugging Face model folder: config.json, *.safetensors, tokenizer.json. Also the "
                "first plain argument."),
     ROW_LIST("served-model-name", served_model_name, "NAME ...",
-             "Names under which the model is served; the first is reported. Default: the folder's "
-             "name."),
+             "Names under which the model is served; the first is reported. One that ends in * "
+             "stands for all that begin so. Default: the folder's name."),
     ROW_CHOICE("load-format", load_format, "auto", "auto|safetensors|dummy",
                "Where weights come from. dummy: random values, for speed measurements of any "
                "config.json."),

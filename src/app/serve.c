@@ -110,6 +110,10 @@ static pgd_status start_front(pgd_server *s, pgd_error *err) {
         return pgd_fail(err, PGD_E_INVALID,
                         "no model given: pagoda serve MODEL, --model, or PAGODA_MODEL");
     decide_names(s);
+    if (pgd_sv_ends(pgd_sv_c(s->names.v[0]), PGD_SV("*")))
+        return pgd_fail(err, PGD_E_INVALID,
+                        "served-model-name: the first name is the one that is reported and must "
+                        "not end in *");
     PGD_TRY(load_keys(s, err));
     PGD_TRY(create_metrics(s, err));
     const pgd_api_options opt = {

@@ -73,7 +73,7 @@ def fold(events):
 
 
 class Messages(ServerTest):
-    FLAGS = ("--served-model-name", "tiny", "claude-local")
+    FLAGS = ("--served-model-name", "tiny", "claude-*")
 
     def setUp(self):
         self.client = Anthropic(base_url=self.server.url, api_key="none", max_retries=0)
@@ -258,7 +258,7 @@ class Messages(ServerTest):
             dict(WEATHER, name=f"tool_{i}", description="Does something. " * 20) for i in range(15)
         ] + [WEATHER, {"type": "web_search_20250305", "name": "web_search", "max_uses": 5}]
         body = {
-            "model": "claude-local",
+            "model": "claude-sonnet-4-5",
             "max_tokens": 32000,
             "system": [
                 {"type": "text", "text": "x-anthropic-billing-header: cc_version=2; cch=%s;"},

@@ -55,7 +55,7 @@ static void open_engine(rig *r, const rig_options *o) {
 }
 
 void rig_open(rig *r, const rig_options *o) {
-    static const char *const names[] = {"small", "org/small:alias"};
+    static const char *const names[] = {"small", "org/small:alias", "claude-*"};
     memset(r, 0, sizeof *r);
     r->clock = o->threaded ? pgd_clock_monotonic() : (pgd_clock){.now_ns = rig_now, .ctx = r};
     r->threaded = o->threaded;
@@ -84,7 +84,7 @@ void rig_open(rig *r, const rig_options *o) {
                                .spec = &r->spec,
                                .generation = o->generation,
                                .names = names,
-                               .n_names = 2,
+                               .n_names = 3,
                                .max_model_len = r->model.max_model_len,
                                .max_logprobs = o->max_logprobs ? o->max_logprobs : 20,
                                .created = 1700000000,

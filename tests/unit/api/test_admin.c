@@ -50,6 +50,30 @@ static void an_alias_is_answered_under_its_own_name(void **state) {
     rig_close(&r);
 }
 
+static void a_name_that_ends_in_a_star_serves_all_that_begin_so(void **state) {
+    (void)state;
+    rig r;
+    rig_reply p;
+    fold f;
+    rig_open(&r, &(rig_options){0});
+    rig_fold(&r, PGD_ROUTE_COMPLETIONS,
+             "{\"model\":\"claude-any-1\",\"prompt\":\"a\",\"max_tokens\":1}", 0, &f);
+    assert_string_equal(f.model.p, "\"claude-any-1\"");
+    fold_fini(&f);
+    const pgd_api_request one = {.route = PGD_ROUTE_MODEL, .arg = PGD_SV("claude-x")};
+    rig_finish(&r, rig_begin_as(&r, &one, NULL), &p);
+    assert_int_equal(p.status, 200);
+    assert_non_null(strstr(p.body.p, "\"id\":\"claude-x\",\"object\":\"model\""));
+    rig_reply_fini(&p);
+    rig_post(&r, PGD_ROUTE_MODELS, NULL, &p);
+    assert_null(strstr(p.body.p, "claude"));
+    assert_non_null(strstr(p.body.p, "\"last_id\":\"org/small:alias\""));
+    rig_reply_fini(&p);
+    rig_expect_error(&r, PGD_ROUTE_COMPLETIONS, "{\"model\":\"claud\",\"prompt\":\"a\"}", 404,
+                     "model", "model_not_found");
+    rig_close(&r);
+}
+
 static int status_of(rig *r, pgd_route route) {
     rig_reply p;
     rig_post(r, route, NULL, &p);
@@ -153,6 +177,7 @@ static void metrics_version_and_root_answer(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_served_name_is_a_model),
+        cmocka_unit_test(a_name_that_ends_in_a_star_serves_all_that_begin_so),
         cmocka_unit_test(an_alias_is_answered_under_its_own_name),
         cmocka_unit_test(probes_follow_the_state),
         cmocka_unit_test(a_drain_that_came_during_loading_stays),
