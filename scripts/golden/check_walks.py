@@ -17,12 +17,29 @@ import jsonschema
 SPACE = "\\t-\\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
 
 
+CLASSES = {"d": "0-9", "w": "A-Za-z0-9_", "s": SPACE}
+
+
 def ecma(pattern):
-    """Python's \\s holds U+001C..U+001F, its \\d and \\w every script, its $ a last line break."""
-    for a, b in (("\\S", f"[^{SPACE}]"), ("\\s", f"[{SPACE}]"), ("\\d", "[0-9]"), ("\\w", "[A-Za-z0-9_]"),
-                 ("$", "\\Z")):
-        pattern = pattern.replace(a, b)
-    return pattern
+    """Python's \\s holds U+001C..U+001F, its \\d and \\w every script, its $ a last line break. (A
+    complement inside a class is left as it is.)"""
+    out, inside, i = "", False, 0
+    while i < len(pattern):
+        c = pattern[i]
+        i += 1
+        if c == "\\" and i < len(pattern):
+            e = pattern[i]
+            i += 1
+            if e in CLASSES:
+                out += CLASSES[e] if inside else f"[{CLASSES[e]}]"
+            elif e in "DWS" and not inside:
+                out += f"[^{CLASSES[e.lower()]}]"
+            else:
+                out += c + e
+            continue
+        inside = c == "[" or (inside and c != "]")
+        out += "\\Z" if c == "$" and not inside else c
+    return out
 
 
 def multiple_of(validator, value, instance, schema):
