@@ -35,11 +35,18 @@ static bool new_item(pgd_call *c, uint8_t kind, api_item **out) {
     return true;
 }
 
+/* The item that is open, or NULL. */
+static api_item *open_item(const api_items *s) {
+    if (!s->open) return NULL;
+    PGD_ASSERT(s->v && s->n);
+    return &s->v[s->n - 1];
+}
+
 static void close_last(pgd_call *c, const api_item_events *ev, bool whole) {
     api_items *const s = &c->items;
-    if (!s->open || !s->n || c->phase != API_RUN) return;
+    api_item *const it = open_item(s);
+    if (!it || c->phase != API_RUN) return;
     s->open = false;
-    api_item *const it = &s->v[s->n - 1];
     it->whole = whole;
     if (it->text.failed || it->name.failed || it->call_id.failed || it->logprobs.failed)
         (void)fail_nomem(c);
@@ -56,7 +63,7 @@ static bool is_white(pgd_sv s) {
 /* Text or reasoning. */
 static void take_text(pgd_call *c, const api_item_events *ev, const api_piece *v, pgd_sv bytes) {
     api_items *const s = &c->items;
-    api_item *it = s->open ? &s->v[s->n - 1] : NULL;
+    api_item *it = open_item(s);
     if (!it || it->kind != v->kind) {
         close_last(c, ev, true);
         if (s->space_kind != v->kind) pgd_buf_clear(&s->space);
