@@ -55,7 +55,7 @@ typedef struct pgd_grammar_limits {
     size_t mask_bytes;       /* cached bitmasks, likewise */
 } pgd_grammar_limits;
 
-/* 256 KiB, depth 128, 1 M nodes, 2 M states, 40 M steps, 40 M mask steps, stack 512, 32 MiB, 8 MiB.
+/* 256 KiB, depth 128, 1 M nodes, 2 M states, 40 M steps, 4 M mask steps, stack 512, 32 MiB, 8 MiB.
  */
 extern const pgd_grammar_limits pgd_grammar_limits_default;
 
