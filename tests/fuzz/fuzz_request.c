@@ -107,11 +107,12 @@ static void run(pgd_api_loop *loop, pgd_api *api, const pgd_api_model *m, pgd_ro
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const pgd_route routes[] = {
-        PGD_ROUTE_CHAT,     PGD_ROUTE_COMPLETIONS,  PGD_ROUTE_TOKENIZE,  PGD_ROUTE_DETOKENIZE,
-        PGD_ROUTE_MESSAGES, PGD_ROUTE_COUNT_TOKENS, PGD_ROUTE_RESPONSES, PGD_ROUTE_INPUT_TOKENS};
+        PGD_ROUTE_CHAT,       PGD_ROUTE_COMPLETIONS,   PGD_ROUTE_TOKENIZE,  PGD_ROUTE_DETOKENIZE,
+        PGD_ROUTE_MESSAGES,   PGD_ROUTE_COUNT_TOKENS,  PGD_ROUTE_RESPONSES, PGD_ROUTE_INPUT_TOKENS,
+        PGD_ROUTE_EMBEDDINGS, PGD_ROUTE_APPLY_TEMPLATE};
     enum { N_ROUTES = sizeof routes / sizeof routes[0] };
     if (size < 1) return 0;
-    const pgd_model_spec spec = {.vocab_size = 257, .eos_ids = {256}, .n_eos = 1};
+    const pgd_model_spec spec = {.vocab_size = 257, .d_model = 4, .eos_ids = {256}, .n_eos = 1};
     const char *const names[] = {"m"};
     if (!tok) tok = make_tokenizer();
     const pgd_api_model m = {.tokenizer = tok,
@@ -119,6 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                              .names = names,
                              .n_names = 1,
                              .max_model_len = 512,
+                             .embeddings = true,
                              .max_logprobs = 20};
     /* a loop and an API without workers, which only this file builds by hand */
     pgd_api *const api = pgd_calloc(1, sizeof *api);
@@ -127,7 +129,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     api->opt.system_fingerprint = "fp";
     pgd_api_loop *loop = NULL;
     check(pgd_api_loop_create(api, no_wake, NULL, &loop) == PGD_OK);
-    run(loop, api, &m, routes[data[0] % N_ROUTES], data + 1, size - 1);
+    run(loop, api, &m, routes[(uint8_t)(data[0] - '0') % N_ROUTES], data + 1, size - 1);
     pgd_api_loop_destroy(&loop);
     pgd_free(api);
     return 0;
