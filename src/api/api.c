@@ -48,6 +48,13 @@ static void register_metrics(pgd_metrics *r, api_metrics *m) {
                               "From the end of a body to its token ids: waiting for a worker, "
                               "parsing, rendering, tokenizing.",
                               prep_bounds, sizeof prep_bounds / sizeof prep_bounds[0]);
+    m->grammar_seconds = pgd_metrics_histogram(
+        r, "pagoda_grammar_compile_seconds", NULL, "",
+        "From what a request demands to its grammar, compiled or found again.", prep_bounds,
+        sizeof prep_bounds / sizeof prep_bounds[0]);
+    m->grammar_rejects =
+        pgd_metrics_counter(r, "pagoda_grammar_rejected_total", NULL, "",
+                            "Requests refused for a schema or grammar that cannot be honoured.");
     m->stop_string_ends = pgd_metrics_counter(r, "pagoda_stop_string_ends_total", NULL, "",
                                               "Choices ended by a stop string.");
     m->prompt_rejects = pgd_metrics_counter(r, "pagoda_request_rejects_total", NULL, "",

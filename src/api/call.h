@@ -35,6 +35,7 @@ typedef struct api_metrics {
     pgd_metric *queue_timeouts, *timeouts;
     pgd_metric *gone_prep, *gone_queued, *gone_running;
     pgd_metric *prep_seconds, *stop_string_ends, *prompt_rejects;
+    pgd_metric *grammar_seconds, *grammar_rejects;
 } api_metrics;
 
 struct pgd_api {

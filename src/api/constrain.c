@@ -137,7 +137,12 @@ static const char *blamed(const composer *k, const char *msg) {
 static pgd_status compile(composer *k, const pgd_grammar_spec *spec) {
     pgd_error err = {0};
     api_grammars *const g = k->c->api->grammars;
-    if (api_grammars_get(g, spec, &k->c->g.grammar, &err) == PGD_OK) return PGD_OK;
+    const uint64_t start = pgd_clock_now(&k->c->api->clock);
+    const pgd_status st = api_grammars_get(g, spec, &k->c->g.grammar, &err);
+    const uint64_t took = pgd_clock_now(&k->c->api->clock) - start;
+    pgd_metric_observe(k->c->api->m.grammar_seconds, (double)took * 1e-9);
+    if (st == PGD_OK) return PGD_OK;
+    pgd_metric_add(k->c->api->m.grammar_rejects, 1);
     const char *const param = blamed(k, err.msg);
     const size_t n = strlen(param);
     const char *why = err.msg; /* without the name, which the text below gives */

@@ -86,7 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 2) return 0;
     if (!tok) tok = make_tokenizer();
     const pgd_model_spec spec = {.vocab_size = N_TOKENS, .eos_ids = {10}, .n_eos = 1};
-    pgd_api api = {0};
+    pgd_api api = {.clock = pgd_clock_monotonic()};
     pgd_call c = {.api = &api, .route = PGD_ROUTE_CHAT};
     api_formats *const formats = &c.g.parsing.formats;
     check(api_formats_pick(NULL, tools[data[0] % 8], thinks[data[0] / 8 % 4], formats, NULL) ==

@@ -388,7 +388,7 @@ static void schemas_tools_and_thoughts_compose(void **state) {
     pgd_tokenizer *tok = test_tokenizer();
     const pgd_model_spec spec = {.vocab_size = 270, .eos_ids = {268}, .n_eos = 1};
     const api_formats none = {0};
-    pgd_api api = {0};
+    pgd_api api = {.clock = pgd_clock_monotonic()};
     pgd_call c = {.api = &api, .arena = arena, .route = PGD_ROUTE_CHAT};
     assert_int_equal(api_grammars_create(tok, &spec, &none, 270, &api.grammars, NULL), PGD_OK);
     for (int round = 0; round < 2; round++) /* compiled, then found again */
