@@ -72,7 +72,9 @@ const pgd_route_row *pgd_route_find(pgd_sv target, pgd_buf *scratch, pgd_sv *arg
         if (prefix.n < 2 || prefix.p[prefix.n - 1] != '/' || !pgd_sv_starts(path, prefix)) continue;
         if (path.n <= prefix.n + suffix.n || !pgd_sv_ends(path, suffix)) continue;
         const size_t path_n = path.n;
-        const pgd_sv raw = {path.p + prefix.n, path_n - prefix.n - suffix.n};
+        /* the decoded text goes behind the path: make room first, so that the path stays */
+        if (pgd_buf_reserve(scratch, path_n) != PGD_OK) return NULL;
+        const pgd_sv raw = {scratch->p + prefix.n, path_n - prefix.n - suffix.n};
         if (!pgd_http_percent_decode(raw, scratch)) return NULL;
         if (scratch->failed) return NULL;
         *arg = (pgd_sv){scratch->p + path_n, scratch->n - path_n};

@@ -70,6 +70,27 @@ static void a_suffix_tells_apart_what_a_prefix_shares(void **state) {
     pgd_buf_fini(&scratch);
 }
 
+/* The path and the decoded argument share a buffer: no length of theirs may move it in between. */
+static void arguments_of_any_length_are_decoded(void **state) {
+    (void)state;
+    for (size_t n = 1; n < 300; n++) {
+        pgd_buf scratch = {0}, target = {0};
+        pgd_sv arg;
+        pgd_buf_puts(&target, "/v1/responses/");
+        for (size_t i = 0; i < n; i++)
+            pgd_buf_putc(&target, 'x');
+        pgd_buf_puts(&target, n % 2 ? "%41" : "/input_items");
+        const pgd_route_row *row = pgd_route_find(pgd_buf_sv(&target), &scratch, &arg);
+        assert_non_null(row);
+        assert_int_equal(row->route, n % 2 ? PGD_ROUTE_RESPONSE : PGD_ROUTE_INPUT_ITEMS);
+        assert_int_equal(arg.n, n + n % 2);
+        for (size_t i = 0; i < arg.n; i++)
+            assert_int_equal(arg.p[i], i < n ? 'x' : 'A');
+        pgd_buf_fini(&target);
+        pgd_buf_fini(&scratch);
+    }
+}
+
 /* A head with one header. */
 static pgd_http_head head_with(const char *name, const char *value) {
     pgd_http_head h;
@@ -138,6 +159,7 @@ static void a_key_file_names_its_bad_lines(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_forgive_slashes_and_queries),
+        cmocka_unit_test(arguments_of_any_length_are_decoded),
         cmocka_unit_test(a_suffix_tells_apart_what_a_prefix_shares),
         cmocka_unit_test(a_model_id_may_hold_slashes_and_escapes),
         cmocka_unit_test(keys_are_found_in_both_headers_and_nowhere_else),
