@@ -5,8 +5,10 @@
 /* Panels, tokens, steps a stage, stages of tokens and of weights, warpgroups, CTAs an SM. */
 const GemmKernel gemm_mid_kernels[] = {
     wide_entry<2, 32, 8, 6, 8, 1, 2>("wgmma 32r x 32t"),
+    wide_entry<3, 32, 8, 5, 6, 1, 2>("wgmma 48r x 32t"),
     wide_entry<4, 32, 8, 4, 5, 1, 2>("wgmma 64r x 32t"),
     wide_entry<2, 64, 8, 4, 6, 1, 2>("wgmma 32r x 64t"),
+    wide_entry<3, 64, 8, 4, 4, 1, 2>("wgmma 48r x 64t"),
     wide_entry<4, 64, 4, 6, 8, 1, 2>("wgmma 64r x 64t"),
     wide_entry<4, 128, 4, 4, 6, 1, 2>("wgmma 64r x 128t"),
 };
