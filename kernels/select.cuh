@@ -16,7 +16,7 @@
 
 constexpr uint32_t kThreads = 384; /* three blocks an SM leave each thread 56 registers */
 constexpr uint32_t kMaxCluster = 8;
-constexpr uint32_t kBatch = 4;     /* tokens a thread has in hand at once, to cover latencies */
+constexpr uint32_t kBatch = 4;     /* tokens a thread has in hand at once, 16 bytes side by side */
 constexpr uint32_t kKeyBits = 8;   /* a digit of the radix selection */
 constexpr uint32_t kMaxList = 256; /* tokens compared with each other */
 /* Steps below the maximum: kNear of them cover a distance of 8, where most of the mass lies, the
@@ -54,7 +54,11 @@ struct Shared {
     Box box[2][kMaxCluster];
     Answer answer;
     TopEntry top[PGD_MAX_TOP_LOGPROBS];
-    uint32_t n_list, n_top, limit, pad;
+    uint32_t n_list, n_top, limit;
+    uint32_t reached; /* key of the largest logit plus noise so far */
+    /* kept by thread 0 until the results are written */
+    uint32_t index;
+    double lse;
     union {
         pgd_sample_out sample;
         pgd_score_out score;
@@ -63,10 +67,12 @@ struct Shared {
 };
 static_assert(sizeof(Shared) % 16 == 0, "the copy of the logits follows");
 
-/* The tokens [first, first + n) of a row, those of this block. */
+/* The tokens [first, first + n) of a row, those of this block; first is a multiple of kBatch. */
 struct Tokens {
     const float *x;
-    float *copy; /* the same in shared memory; after scale_tokens: (x - max) / temperature */
+    /* the same in shared memory, aligned to 16 bytes, followed by -inf up to a multiple of kBatch;
+     * after scale_tokens: (x - max) / temperature */
+    float *copy;
     uint32_t first, n;
     float max, temperature;
 };
@@ -259,6 +265,19 @@ __device__ __forceinline__ uint32_t step_of(const Tokens &t, float v, const Plac
     return place.level == 1 || part == place.part ? part : kOutside;
 }
 
+/* Tokens j to j + kBatch - 1 as they stand, j a multiple of kBatch; -inf past the end. */
+template <bool kStaged>
+__device__ __forceinline__ void read_batch(const Tokens &t, uint32_t j, float *x) {
+    if (kStaged && j < t.n) {
+        const float4 v = *reinterpret_cast<const float4 *>(t.copy + j);
+        x[0] = v.x, x[1] = v.y, x[2] = v.z, x[3] = v.w;
+        return;
+    }
+#pragma unroll
+    for (uint32_t k = 0; k < kBatch; k++)
+        x[k] = !kStaged && j + k < t.n ? t.x[j + k] : minus_infinity();
+}
+
 /* The value of token j when it takes part, else -inf. */
 template <bool kStaged, Kind kKind>
 __device__ __forceinline__ float value_from(const Tokens &t, uint32_t j, float floor) {
@@ -266,12 +285,17 @@ __device__ __forceinline__ float value_from(const Tokens &t, uint32_t j, float f
     return v >= floor ? v : minus_infinity();
 }
 
-/* kBatch values from token j0 on, kThreads apart; -inf for what takes no part. */
+/* This thread's kBatch values of the kBatch * kThreads from token j0 on; -inf for what takes no
+ * part. */
 template <bool kStaged, Kind kKind>
 __device__ __forceinline__ void values_from(const Tokens &t, uint32_t j0, float floor, float *v) {
+    read_batch<kStaged>(t, j0 + threadIdx.x * kBatch, v);
 #pragma unroll
-    for (uint32_t k = 0; k < kBatch; k++)
-        v[k] = value_from<kStaged, kKind>(t, j0 + k * kThreads + threadIdx.x, floor);
+    for (uint32_t k = 0; k < kBatch; k++) {
+        if (kKind == kLogit) v[k] = __fadd_rn(v[k], 0.0f);
+        if (kKind == kScaled && !kStaged) v[k] = scaled_logit(t, v[k]);
+        if (!(v[k] >= floor)) v[k] = minus_infinity();
+    }
 }
 
 /* Keys of the tokens at `step` of the place, or of all tokens, to the list of block 0. */
@@ -326,7 +350,7 @@ __device__ __noinline__ Edge select_by_digits(const Tokens t, Shared &s, float f
 /* The largest tokens, of those at or above floor and above -inf (there is one), until their number
  * (kByMass: their mass) reaches what is wanted of all of these. */
 template <bool kStaged, Kind kKind, bool kByMass>
-__device__ Edge select_top(const Tokens &t, Shared &s, float floor, Want want) {
+__device__ __noinline__ Edge select_top(const Tokens t, Shared &s, float floor, Want want) {
     Place place = {};
     Answer at = {};
     for (; place.level < 2; place.level++) {

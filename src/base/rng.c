@@ -35,12 +35,12 @@ void pgd_philox4x32(const uint32_t key[2], const uint32_t ctr[4], uint32_t out[4
 float pgd_rng_uniform(uint64_t seed, uint32_t choice, uint32_t position, uint32_t purpose,
                       uint32_t lane) {
     const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
-    const uint32_t ctr[4] = {lane, position, choice, purpose};
+    const uint32_t ctr[4] = {lane / 4, position, choice, purpose};
     uint32_t out[4];
     pgd_philox4x32(key, ctr, out);
     /* the middle of one of 2^23 cells: odd multiples of 2^-24 are exact in a float, and neither 0
      * nor 1 is among them; with 24 bits and a half the top cell would round to 1 */
-    return (float)(2 * (out[0] >> 9) + 1) * 0x1p-24f;
+    return (float)(2 * (out[lane % 4] >> 9) + 1) * 0x1p-24f;
 }
 
 uint64_t pgd_rng_next(uint64_t *state) {

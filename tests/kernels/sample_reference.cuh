@@ -63,7 +63,7 @@ static inline uint32_t ref_mass(float z) {
 
 static inline float ref_uniform(uint64_t seed, uint32_t choice, uint32_t position, uint32_t lane) {
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-    uint32_t c0 = lane, c1 = position, c2 = choice, c3 = 0 /* PGD_RNG_SAMPLE */;
+    uint32_t c0 = lane / 4, c1 = position, c2 = choice, c3 = 0 /* PGD_RNG_SAMPLE */;
     for (int r = 0; r < 10; r++) {
         const uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
         c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
@@ -73,7 +73,8 @@ static inline float ref_uniform(uint64_t seed, uint32_t choice, uint32_t positio
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
-    return (float)(2 * (c0 >> 9) + 1) * 0x1p-24f;
+    const uint32_t words[4] = {c0, c1, c2, c3};
+    return (float)(2 * (words[lane % 4] >> 9) + 1) * 0x1p-24f;
 }
 
 static inline uint32_t ref_key(float v) {

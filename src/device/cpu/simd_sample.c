@@ -136,10 +136,12 @@ static void cut(float *z, uint32_t n, uint32_t least, uint32_t n_equal) {
     }
 }
 
-/* pgd_rng_uniform for tokens [first, first + 16). */
+/* pgd_rng_uniform for tokens [first, first + 16). Each lane makes the whole block of its token and
+ * takes its word: sharing blocks would save multiplications, but few tokens get this far. */
 PGD_INLINE vf uniforms(const pgd_cpu_noise *noise, uint32_t first) {
     uint32_t k0 = (uint32_t)noise->seed, k1 = (uint32_t)(noise->seed >> 32);
-    vi c0 = vi_add(vi_iota(), vi_set1(first)), c1 = vi_set1(noise->position);
+    const vi token = vi_add(vi_iota(), vi_set1(first)), word = vi_and(token, vi_set1(3));
+    vi c0 = vi_shr(token, 2), c1 = vi_set1(noise->position);
     vi c2 = vi_set1(noise->choice), c3 = vi_set1(PGD_RNG_SAMPLE);
     for (uint32_t round = 0; round < 10; round++) {
         vi hi0, hi1;
@@ -152,7 +154,10 @@ PGD_INLINE vf uniforms(const pgd_cpu_noise *noise, uint32_t first) {
         k0 += 0x9E3779B9U;
         k1 += 0xBB67AE85U;
     }
-    const vi odd = vi_or(vi_shl(vi_shr(c0, 9), 1), vi_set1(1));
+    const vi low = vi_select(vi_eq(word, vi_set1(0)), c0, c1);
+    const vi high = vi_select(vi_eq(word, vi_set1(2)), c2, c3);
+    const vi drawn = vi_select(vi_gt(vi_set1(2), word), low, high);
+    const vi odd = vi_or(vi_shl(vi_shr(drawn, 9), 1), vi_set1(1));
     return vf_mul(vf_of_int(odd), vf_set1(0x1p-24F));
 }
 

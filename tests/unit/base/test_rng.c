@@ -37,14 +37,29 @@ static void a_draw_depends_on_each_of_its_arguments(void **state) {
     assert_true(u != pgd_rng_uniform(1, 3, 3, 4, 5));
     assert_true(u != pgd_rng_uniform(1, 2, 4, 4, 5));
     assert_true(u != pgd_rng_uniform(1, 2, 3, 5, 5));
-    assert_true(u != pgd_rng_uniform(1, 2, 3, 4, 6));
+    assert_true(u != pgd_rng_uniform(1, 2, 3, 4, 6)); /* of the same block */
+    assert_true(u != pgd_rng_uniform(1, 2, 3, 4, 9)); /* the same word of the next */
 }
 
-/* The first answer above is 0x6627e8d5: its upper 23 bits, centred. */
+/* The upper 23 bits of a word, centred. */
+static double centred(uint32_t word) {
+    return ((double)(word >> 9) + 0.5) / 8388608.0;
+}
+
+/* Four lanes take the four words of one block, first of the published one for zeros, then of one
+ * that tells the places of key and counter apart. */
 static void the_layout_of_a_draw_is_fixed(void **state) {
     (void)state;
-    const double want = ((double)(0x6627e8d5u >> 9) + 0.5) / 8388608.0;
-    assert_true((double)pgd_rng_uniform(0, 0, 0, 0, 0) == want);
+    static const uint32_t first[4] = {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8};
+    for (uint32_t lane = 0; lane < 4; lane++)
+        assert_true((double)pgd_rng_uniform(0, 0, 0, 0, lane) == centred(first[lane]));
+    const uint32_t key[2] = {0xa4093822, 0x299f31d0};
+    const uint32_t ctr[4] = {0x043f6a88, 0x85a308d3, 0x13198a2e, 0x03707344};
+    uint32_t out[4];
+    pgd_philox4x32(key, ctr, out);
+    for (uint32_t word = 0; word < 4; word++)
+        assert_true((double)pgd_rng_uniform(0x299f31d0a4093822u, ctr[2], ctr[1], ctr[3],
+                                            4 * ctr[0] + word) == centred(out[word]));
 }
 
 static void draws_are_open_and_even(void **state) {
