@@ -14,7 +14,9 @@
  * Blocks own slices of 256 tokens, sequences and rows. All walk the list of sequences, 256 at a
  * time, since row numbers are a running sum over it; a token finds its sequence by bisection. The
  * bytes are few (24 a sequence and 12 a token read and written again): the time is that of four
- * dependent reads, header, sequence, id, last token. */
+ * dependent reads, header, sequence, id, last token.
+ *
+ * Measured (H100 80GB HBM3, 2026-11-24): step_fill 2.7 us for 256 sequences. */
 #include "cluster.cuh"
 #include "launch.h"
 
