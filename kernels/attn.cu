@@ -42,7 +42,7 @@ AttnSpace attn_space(const pgd_k_attn_limits *l) {
     place(&end, sizeof(AttnCounts));
     s.items = place(&end, (chunks + l->max_seqs) * sizeof(AttnItem));
     s.tiles = place(&end, (l->max_tokens * group / kGenericRows + l->max_seqs) * sizeof(AttnTile));
-    s.tickets = place(&end, (uint64_t)l->max_seqs * l->n_kv_heads * sizeof(uint32_t));
+    s.tickets = place(&end, ((uint64_t)l->max_seqs * l->n_kv_heads + 1) * sizeof(uint32_t));
     s.partial_ml = place(&end, (rows + spare) * sizeof(float2));
     s.partial_o = place(&end, (rows + spare) * l->head_dim * sizeof(float));
     s.bytes = end;
@@ -54,7 +54,7 @@ uint64_t pgd_k_attn_space(const pgd_k_attn_limits *l) {
     return attn_supported(l) ? attn_space(l).bytes : 0;
 }
 
-/* Decode and the wide tiles of prefill need Hopper's bulk copies and shared memory. */
+/* Decode and the prefill by wgmma need Hopper's bulk copies and shared memory. */
 static int choose_route(AttnRoute *route) {
     int device, major;
     int rc = (int)cudaGetDevice(&device);
@@ -75,7 +75,7 @@ int pgd_k_attn_init(const pgd_k_attn_limits *l) {
     if (!rc && route == AttnRoute::automatic) rc = attn_decode_init(l->type, l->head_dim);
     if (!rc && route == AttnRoute::automatic && by_wgmma(l->head_dim))
         rc = attn_prefill_init(l->type, l->head_dim);
-    return rc ? rc : attn_generic_init(l->type, l->head_dim, route == AttnRoute::automatic);
+    return rc ? rc : attn_generic_init(l->type, l->head_dim);
 }
 
 /* --- planner --- */
@@ -211,13 +211,14 @@ static __global__ void __launch_bounds__(kPlanThreads) attn_plan(const PlanParam
 
 /* What both calls derive from the route: the kernels of one step must agree on it. */
 struct RouteShape {
-    uint32_t decode_rows, tile_rows, wide;
+    uint32_t decode_rows, tile_rows;
+    bool wgmma;
 };
 static RouteShape route_shape(AttnRoute route, uint32_t head_dim) {
     RouteShape r;
     r.decode_rows = route == AttnRoute::automatic || route == AttnRoute::decode ? kDecodeRows : 0;
-    r.wide = route != AttnRoute::generic;
-    r.tile_rows = r.wide ? attn_tile_rows(head_dim) : kGenericRows;
+    r.wgmma = route != AttnRoute::generic && by_wgmma(head_dim);
+    r.tile_rows = r.wgmma ? kPrefillRows : kGenericRows;
     return r;
 }
 
@@ -244,7 +245,7 @@ int attn_plan_by(AttnRoute route, const pgd_k_attn_plan *a, cudaStream_t stream)
     p.decode_rows = r.decode_rows;
     p.tile_rows = r.tile_rows;
     p.split_rows = s.split_rows;
-    p.n_tickets = l->max_seqs * l->n_kv_heads;
+    p.n_tickets = l->max_seqs * l->n_kv_heads + 1;
     return launch_kernel(attn_plan, dim3(1), dim3(kPlanThreads), 0, stream, p);
 }
 
@@ -268,6 +269,7 @@ int attn_run_by(AttnRoute route, const pgd_k_attn *a, cudaStream_t stream) {
     p.items = reinterpret_cast<const AttnItem *>(space + s.items);
     p.tiles = reinterpret_cast<const AttnTile *>(space + s.tiles);
     p.tickets = reinterpret_cast<uint32_t *>(space + s.tickets);
+    p.cursor = p.tickets + (uint64_t)l->max_seqs * l->n_kv_heads;
     p.partial_ml = reinterpret_cast<float2 *>(space + s.partial_ml);
     p.partial_o = reinterpret_cast<float *>(space + s.partial_o);
     p.page_bytes = a->page_bytes;
@@ -287,11 +289,8 @@ int attn_run_by(AttnRoute route, const pgd_k_attn *a, cudaStream_t stream) {
     }
     if (rc || rows <= r.decode_rows) return rc;
     const uint32_t tiles = (uint32_t)((uint64_t)a->n_tok * p.group / r.tile_rows) + a->n_seq;
-    if ((route == AttnRoute::automatic || route == AttnRoute::decode ||
-         route == AttnRoute::prefill) &&
-        by_wgmma(l->head_dim))
-        return attn_prefill_launch(p, l->type, l->head_dim, tiles, stream);
-    return attn_generic_launch(p, l->type, l->head_dim, r.wide, tiles, stream);
+    return r.wgmma ? attn_prefill_launch(p, l->type, l->head_dim, tiles, stream)
+                   : attn_generic_launch(p, l->type, l->head_dim, tiles, stream);
 }
 
 int pgd_k_run_attn_plan(const pgd_k_attn_plan *a, pgd_stream s) {

@@ -6,12 +6,34 @@
  * A query row (one head of one token) gets the same bits from every kernel, whatever shares the
  * step with it, because each performs these operations, in this order, on absolute positions:
  *
- *   unit  = 64 keys (a page): s_j = q . K[j], k16 steps of the tensor core in order of the head
- *           dimension; keys out of the row's range become -inf;
- *           m' = max(m, max s_j);  alpha = 2^(c (m - m'));  p_j = 2^(c s_j - c m'), c = scale
- * log2e; l = l alpha + sum p_j, the sum in the order below; o = o alpha, then four k16 steps of o
- * += round(p_j) V[j] in order of the keys chunk = 512 keys: (m, l, o) starts from (-inf, 0, 0) and
- * is closed by merge() into the row's state, chunks in order of position end   : out = o / l
+ *   Unit, 64 keys (a page), with c = scale log2(e):
+ *
+ *     s_j   = q . K[j], k16 steps of the tensor core in order of the head dimension
+ *
+ *     s_j   = -inf for keys out of the row's range
+ *
+ *     m'    = max(m, max s_j)
+ *
+ *     alpha = 2^(c (m - m'))
+ *
+ *     p_j   = 2^(c s_j - c m')
+ *
+ *     l     = l alpha + sum p_j, the sum in the order below
+ *
+ *     o     = o alpha, then += round(p_j) V[j], four k16 steps in order of the keys
+ *
+ * Chunk, kChunk keys: (m, l, o) starts from (-inf, 0, 0) and is closed into the row's state M, L,
+ * O, which starts so too, chunks in order of position:
+ *
+ *     M'    = max(M, m),  a = 2^(c (M - M')),  b = 2^(c (m - M'))
+ *
+ *     L     = L a + l b
+ *
+ *     O     = O a + o b
+ *
+ * End:
+ *
+ *     out   = O / L
  *
  * sum p_j: for each residue r = j % 8, eight terms in order of j; then (r, r ^ 1), (r, r ^ 2),
  * (r, r ^ 4) are added. That is a thread's columns followed by shuffles when rows of queries lie on
@@ -32,17 +54,16 @@
 #include "page.cuh"
 
 constexpr uint32_t kUnit = kPageTokens;
-constexpr uint32_t kChunk = 512;
+#ifndef PGD_ATTN_CHUNK /* defined by the trial builds of tests/kernels alone */
+#define PGD_ATTN_CHUNK 512
+#endif
+constexpr uint32_t kChunk = PGD_ATTN_CHUNK;
 constexpr uint32_t kChunkUnits = kChunk / kUnit;
 /* Sequences with at most this many query rows for each kv head are decoded: keys on M, rows on N.
  */
 constexpr uint32_t kDecodeRows = 16;
-/* A CTA of prefill works on this many query rows of one kv head. */
-__host__ __device__ constexpr uint32_t attn_tile_rows(uint32_t head_dim) {
-    return head_dim <= 128 ? 128 : 64;
-}
-/* The same for variant 0. */
-constexpr uint32_t kGenericRows = 64;
+/* Query rows of one kv head that a CTA works on: of prefill by wgmma, of variant 0. */
+constexpr uint32_t kPrefillRows = 128, kGenericRows = 64;
 
 /* --- the order of operations --- */
 
@@ -124,7 +145,7 @@ struct AttnCounts {
     uint32_t n_items, n_tiles;
 };
 
-enum class AttnRoute { automatic, generic, decode, prefill, wide };
+enum class AttnRoute { automatic, generic, decode, prefill };
 
 struct AttnParams {
     const void *q;
@@ -136,6 +157,7 @@ struct AttnParams {
     const AttnItem *items;
     const AttnTile *tiles;
     uint32_t *tickets;  /* [max_seqs * n_kv_heads], zero between launches */
+    uint32_t *cursor;   /* behind them and as they: items that decode has dealt */
     float2 *partial_ml; /* [rows] (m, l) */
     float *partial_o;   /* [rows, head_dim] */
     uint64_t page_bytes;
@@ -159,12 +181,11 @@ int attn_run_by(AttnRoute route, const pgd_k_attn *a, cudaStream_t stream);
 int attn_decode_init(pgd_dtype type, uint32_t head_dim);
 int attn_decode_launch(const AttnParams &p, pgd_dtype type, uint32_t head_dim, uint32_t max_rows,
                        uint32_t max_items, cudaStream_t stream);
-/* wide: tiles of attn_tile_rows instead of (in init: beside those of) kGenericRows. */
-int attn_generic_init(pgd_dtype type, uint32_t head_dim, uint32_t wide);
-int attn_generic_launch(const AttnParams &p, pgd_dtype type, uint32_t head_dim, uint32_t wide,
-                        uint32_t max_tiles, cudaStream_t stream);
+int attn_generic_init(pgd_dtype type, uint32_t head_dim);
+int attn_generic_launch(const AttnParams &p, pgd_dtype type, uint32_t head_dim, uint32_t max_tiles,
+                        cudaStream_t stream);
 
-/* By wgmma, head dimensions 64 and 128; tiles of attn_tile_rows. */
+/* By wgmma, head dimensions 64 and 128. */
 int attn_prefill_init(pgd_dtype type, uint32_t head_dim);
 int attn_prefill_launch(const AttnParams &p, pgd_dtype type, uint32_t head_dim, uint32_t max_tiles,
                         cudaStream_t stream);

@@ -3,112 +3,44 @@
  * Shapes: q, out [n_tok, n_heads, D]; pages as page.cuh; D 64, 80, 96, 128, 256; rows of queries of
  * one kv head n_new * group <= 16. Formula and order of operations: attn.cuh.
  * Bytes: 4 D n_kv_heads for each key; partials 4 (D + 2) n_heads n_new, written and read, for each
- * chunk of 512 keys of a sequence with several. FLOPs: 4 D n_heads for each pair of query and key.
+ * chunk of kChunk keys of a sequence with several. FLOPs: 4 D n_heads for each pair of query and
+ * key.
  *
  * Mapping: a work item is one chunk of one kv head of one sequence, from the planner's list. One
  * warp does it alone, so a warp never waits for another. Keys lie on M: S^T = K Q^T and
  * O^T = V^T P^T by m16n8k16, 8 or 16 rows of queries on N; P^T changes from accumulator to operand
  * by movmatrix. Each warp owns a ring of units (K and V of 64 keys) in shared memory, filled by
  * bulk copies of whole pages that its lane 0 issues: K of the unit `depth` ahead as soon as the
- * scores are done, V after the products. The list is dealt round robin over the warps in use, CTAs
- * first: a last round that is not full still spreads over all SMs and its warps share the
- * bandwidth. With fewer items than warps, fewer warps work, each with more of the ring.
+ * scores are done, V after the products. The first items go round robin over the warps in use, CTAs
+ * first; each further one to whichever warp comes next, by a counter that ends at zero as it began.
+ * Dealt in advance, a warp that had merged fell behind, so completed its next sequence last and
+ * merged again, so that few warps did most merges of a head and the rest waited at the end.
+ * With fewer items than warps, fewer warps work, each with more of the ring.
  *
  * The warp that completes the last chunk of a (sequence, kv head) merges them in order of position.
  * The ticket counter by which it knows wraps to zero by itself.
  *
- * Shared memory: kSlots units, 96 KB at D = 128, two CTAs an SM (D = 256: 192 KB and one). */
-#include "attn.cuh"
+ * Shared memory: kSlots units, 96 KB at D = 128, two CTAs an SM (D = 256: 192 KB and one), and
+ * 1 KB a warp for the factors of merges.
+ *
+ * Measured, H100 80GB HBM3, 2026-11-24, reads 3081 GB/s, D = 128, 32 heads, 8 kv heads, with items
+ * dealt in advance and merges of one load after the other (no figures of the present code yet): of
+ * reads 0.93 at batch 256 x 2k keys, 0.92 at 64 x 2k, 0.86 at 256 x 8k, 0.63 at 64 x 32k, 0.54 at
+ * 1 x 128k; 14.4 us at 1 x 1k. The loss per sequence did not depend on the batch (21 us at 32k
+ * keys, 1 us at 8k), which points at the merges. */
+#include "attn_items.cuh"
 
 constexpr uint32_t kWarps = 3;
-constexpr uint32_t kAllLanes = 0xffffffff;
+constexpr uint32_t kMergeRows = 4; /* rows of queries that a merge has in hand */
 
 template <int D> struct DecodeShape {
     static constexpr uint32_t kHalf = page_head_bytes(D); /* K or V of a unit */
     static constexpr uint32_t kSlots = D <= 64 ? 6 : 3;
-    static constexpr uint32_t kBarriers = kSlots * 2 * kHalf; /* for each slot: of K, of V */
-    static constexpr uint32_t kShared = kBarriers + kSlots * 16;
+    static constexpr uint32_t kBarriers = kSlots * 2 * kHalf;     /* for each slot: of K, of V */
+    static constexpr uint32_t kFactors = kBarriers + kSlots * 16; /* of merges, each warp's */
+    static constexpr uint32_t kShared = kFactors + kWarps * kMergeRows * 32 * 8;
     static constexpr int kCtas = D <= 128 ? 2 : 1; /* an SM */
 };
-
-/* One item, as a warp sees it. */
-struct Work {
-    uint32_t seq, head, partial, whole;
-    uint32_t q_start, n_new, rows, kv_start, kv_end;
-    uint32_t unit, last;              /* units of this item */
-    uint32_t first_chunk, last_chunk; /* of the sequence, in this launch's window */
-    uint32_t chunk;
-    const int32_t *table;
-};
-
-/* What a warp loads next; the same in all lanes, except id. */
-struct Feed {
-    uint32_t index; /* item * n_kv_heads + kv head */
-    uint32_t unit, last;
-    uint32_t base; /* id is the page of unit base + lane */
-    int32_t id;
-    const int32_t *table;
-    const char *kv; /* page 0 of this kv head */
-};
-
-/* False when the keys of the item all lie before the window of this launch. */
-__device__ __forceinline__ bool open_item(const AttnParams &p, uint32_t index, Work &w) {
-    const uint4 *raw = reinterpret_cast<const uint4 *>(p.items + index / p.n_kv_heads);
-    const uint4 a = raw[0],
-                b = raw[1]; /* seq, chunk, partial, whole; slot, q_start, n_new, kv_start */
-    w.head = index % p.n_kv_heads;
-    w.seq = a.x;
-    w.partial = a.z;
-    w.whole = a.w;
-    w.q_start = b.y;
-    w.n_new = b.z;
-    w.rows = b.z * p.group;
-    w.kv_start = b.w;
-    w.kv_end = b.w + b.z;
-    w.table = p.page_table + (uint64_t)b.x * p.max_pages;
-    const uint32_t first_unit = attn_first_key(w.kv_start, p.window) / kUnit;
-    const uint32_t last_unit = (w.kv_end - 1) / kUnit;
-    w.first_chunk = first_unit / kChunkUnits;
-    w.last_chunk = last_unit / kChunkUnits;
-    w.chunk = w.whole ? w.first_chunk : a.y;
-    w.unit = max(w.chunk * kChunkUnits, first_unit);
-    w.last = w.whole ? last_unit : min(w.chunk * kChunkUnits + kChunkUnits - 1, last_unit);
-    return w.chunk >= w.first_chunk;
-}
-
-/* Advance to the first item from f.index on that has keys, if there is one. */
-__device__ __forceinline__ void feed_open(const AttnParams &p, Feed &f, uint32_t total,
-                                          uint32_t stride, uint32_t head_bytes) {
-    for (; f.index < total; f.index += stride) {
-        Work w;
-        if (!open_item(p, f.index, w)) continue;
-        f.unit = f.base = w.unit;
-        f.last = w.last;
-        f.table = w.table;
-        f.kv = p.kv + (uint64_t)w.head * 2 * head_bytes;
-        const uint32_t mine = f.base + threadIdx.x % 32;
-        f.id = mine <= f.last ? f.table[mine] : 0;
-        return;
-    }
-}
-
-/* Address of the next unit's K (its V follows), NULL after the last. */
-__device__ __forceinline__ const char *feed_next(const AttnParams &p, Feed &f, uint32_t total,
-                                                 uint32_t stride, uint32_t head_bytes) {
-    if (f.index >= total) return nullptr;
-    if (f.unit - f.base == 32) {
-        f.base = f.unit;
-        const uint32_t mine = f.base + threadIdx.x % 32;
-        f.id = mine <= f.last ? f.table[mine] : 0;
-    }
-    const int32_t id = __shfl_sync(kAllLanes, f.id, f.unit - f.base);
-    const char *const src = f.kv + (uint64_t)id * p.page_bytes;
-    if (f.unit++ == f.last) {
-        f.index += stride;
-        feed_open(p, f, total, stride, head_bytes);
-    }
-    return src;
-}
 
 __device__ __forceinline__ void load_half(uint32_t dst, const char *src, uint32_t bytes,
                                           uint32_t bar) {
@@ -328,31 +260,110 @@ __device__ __forceinline__ bool take_ticket(const AttnParams &p, const Work &w) 
     return last;
 }
 
-/* Merge the chunks of a (sequence, kv head) in order and write the output. */
-template <typename T, int D>
-__device__ __forceinline__ void merge_chunks(const AttnParams &p, const Work &w) {
-    for (uint32_t i = threadIdx.x % 32; i < w.rows * (D / 4); i += 32) {
-        const uint32_t row = i / (D / 4), column = i % (D / 4) * 4;
-        AttnState state = {kNoScore, 0.0f};
-        float4 o = make_float4(0, 0, 0, 0);
-#pragma unroll 4
-        for (uint32_t chunk = w.first_chunk; chunk <= w.last_chunk; chunk++) {
-            const uint64_t at = partial_row(p, w, chunk, row);
-            const float2 ml = __ldcg(&p.partial_ml[at]);
-            const float4 v =
-                __ldcg(reinterpret_cast<const float4 *>(p.partial_o + at * D + column));
-            const AttnMerge f = attn_merge(state, {ml.x, ml.y}, p.c);
-            o.x = attn_merge_value(o.x, v.x, f);
-            o.y = attn_merge_value(o.y, v.y, f);
-            o.z = attn_merge_value(o.z, v.z, f);
-            o.w = attn_merge_value(o.w, v.w, f);
+/* What merging 32 chunks from `chunk` on does to kMergeRows rows: factors (a, b) to shared memory,
+ * lane by lane, since a running maximum is a scan; m and l, the same in all lanes, move on. */
+__device__ __forceinline__ void merge_factors(const AttnParams &p, const Work &w, uint32_t chunk,
+                                              uint32_t row, AttnState (&state)[kMergeRows],
+                                              float2 (*factors)[32]) {
+    const uint32_t lane = threadIdx.x % 32;
+    const bool there = chunk + lane <= w.last_chunk;
+    float2 ml[kMergeRows];
+#pragma unroll
+    for (uint32_t r = 0; r < kMergeRows; r++) {
+        ml[r] = make_float2(kNoScore, 0.0f);
+        if (there && row + r < w.rows)
+            ml[r] = __ldcg(&p.partial_ml[partial_row(p, w, chunk + lane, row + r)]);
+    }
+#pragma unroll
+    for (uint32_t r = 0; r < kMergeRows; r++) {
+        float most = fmaxf(state[r].m, ml[r].x);
+#pragma unroll
+        for (uint32_t d = 1; d < 32; d *= 2)
+            most = fmaxf(most, __shfl_up_sync(kAllLanes, most, d)); /* its own below lane d */
+        const float before = __shfl_up_sync(kAllLanes, most, 1);
+        AttnState moving = {lane ? before : state[r].m, 0.0f};
+        const AttnMerge f = attn_merge(moving, {ml[r].x, ml[r].y}, p.c);
+        factors[r][lane] = make_float2(f.a, f.b);
+        /* moving.l is l b, rounded, since l before it was 0 */
+#pragma unroll 1
+        for (uint32_t i = 0; i < 32; i++) {
+            const float a = __shfl_sync(kAllLanes, f.a, i);
+            const float lb = __shfl_sync(kAllLanes, moving.l, i);
+            if (chunk + i <= w.last_chunk) state[r].l = __fmaf_rn(state[r].l, a, lb);
         }
-        const float inverse = attn_inverse(state.l);
-        const uint2 packed =
-            make_uint2(pack_pair<T>(attn_finish(o.x, inverse), attn_finish(o.y, inverse)),
-                       pack_pair<T>(attn_finish(o.z, inverse), attn_finish(o.w, inverse)));
-        *reinterpret_cast<uint2 *>(static_cast<T *>(p.out) + output_row(p, w, row) * D + column) =
-            packed;
+        state[r].m = __shfl_sync(kAllLanes, most, 31);
+    }
+    __syncwarp();
+}
+
+/* Merge the chunks of a (sequence, kv head) in order and write the output. The factors come first,
+ * so that of the loop over chunks only a product and a sum wait for each other, with several loads
+ * of partials in flight: as many as there are registers for (a call of its own spills more). */
+template <typename T, int D, int NT>
+__device__ __forceinline__ void merge_chunks(const AttnParams &p, const Work &w,
+                                             float2 (*factors)[32]) {
+    constexpr uint32_t kWide = D / 4; /* float4 of a row */
+    constexpr uint32_t kMine = (kMergeRows * kWide + 31) / 32;
+    constexpr uint32_t kAhead = D * NT <= 128 ? 4 : D <= 128 ? 2 : 1; /* chunks; divides 32 */
+    const uint32_t lane = threadIdx.x % 32;
+    const uint64_t step = (uint64_t)w.n_new * p.n_heads * D; /* from chunk to chunk */
+    for (uint32_t row = 0; row < w.rows; row += kMergeRows) {
+        const uint32_t n = min(kMergeRows, w.rows - row) * kWide;
+        AttnState state[kMergeRows];
+        float4 o[kMine];
+#pragma unroll
+        for (uint32_t r = 0; r < kMergeRows; r++)
+            state[r] = {kNoScore, 0.0f};
+#pragma unroll
+        for (uint32_t e = 0; e < kMine; e++)
+            o[e] = make_float4(0, 0, 0, 0);
+        for (uint32_t chunk = w.first_chunk; chunk <= w.last_chunk; chunk += kAhead) {
+            const uint32_t at = (chunk - w.first_chunk) % 32;
+            if (at == 0) {
+                __syncwarp();
+                merge_factors(p, w, chunk, row, state, factors);
+            }
+            const float *const from = p.partial_o + (uint64_t)partial_row(p, w, chunk, row) * D;
+            float4 v[kAhead][kMine];
+#pragma unroll
+            for (uint32_t i = 0; i < kAhead; i++)
+#pragma unroll
+                for (uint32_t e = 0; e < kMine; e++) {
+                    v[i][e] = make_float4(0, 0, 0, 0);
+                    if (chunk + i <= w.last_chunk && lane + 32 * e < n)
+                        v[i][e] = __ldcg(reinterpret_cast<const float4 *>(from + i * step) + lane +
+                                         32 * e);
+                }
+#pragma unroll
+            for (uint32_t i = 0; i < kAhead; i++) {
+                if (chunk + i > w.last_chunk) continue;
+#pragma unroll
+                for (uint32_t e = 0; e < kMine; e++) {
+                    const uint32_t r = min((lane + 32 * e) / kWide, kMergeRows - 1);
+                    const float2 ab = factors[r][at + i];
+                    const AttnMerge f = {ab.x, ab.y};
+                    o[e].x = attn_merge_value(o[e].x, v[i][e].x, f);
+                    o[e].y = attn_merge_value(o[e].y, v[i][e].y, f);
+                    o[e].z = attn_merge_value(o[e].z, v[i][e].z, f);
+                    o[e].w = attn_merge_value(o[e].w, v[i][e].w, f);
+                }
+            }
+        }
+#pragma unroll
+        for (uint32_t e = 0; e < kMine; e++) {
+            const uint32_t i = lane + 32 * e, r = i / kWide;
+            if (i >= n) continue;
+            float l = state[0].l;
+#pragma unroll
+            for (uint32_t k = 1; k < kMergeRows; k++)
+                if (r == k) l = state[k].l;
+            const float inverse = attn_inverse(l);
+            const uint2 packed = make_uint2(
+                pack_pair<T>(attn_finish(o[e].x, inverse), attn_finish(o[e].y, inverse)),
+                pack_pair<T>(attn_finish(o[e].z, inverse), attn_finish(o[e].w, inverse)));
+            *reinterpret_cast<uint2 *>(static_cast<T *>(p.out) + output_row(p, w, row + r) * D +
+                                       i % kWide * 4) = packed;
+        }
     }
 }
 
@@ -400,6 +411,8 @@ __global__ void __launch_bounds__(kWarps * 32, DecodeShape<D>::kCtas)
     const uint32_t depth = Shape::kSlots / warps, first_slot = warp * depth;
     const uint32_t ring = shared_address(shared) + first_slot * 2 * Shape::kHalf;
     const uint32_t bars = shared_address(shared) + Shape::kBarriers + first_slot * 16;
+    float2(*const factors)[32] =
+        reinterpret_cast<float2(*)[32]>(shared + Shape::kFactors) + warp * kMergeRows;
     if (lane == 0) {
         for (uint32_t i = 0; i < 2 * depth; i++)
             mbarrier_init(bars + 8 * i, 1);
@@ -408,13 +421,14 @@ __global__ void __launch_bounds__(kWarps * 32, DecodeShape<D>::kCtas)
     }
     __syncwarp();
 
-    const uint32_t stride = warps * gridDim.x;
-    Feed feed;
-    feed.index = warp * gridDim.x + blockIdx.x;
-    uint32_t index = feed.index;
-    feed_open(p, feed, total, stride, Shape::kHalf);
+    const uint32_t first = warp * gridDim.x + blockIdx.x;
+    if (first >= total) return;
+    Feed feed = {};
+    feed.total = total;
+    feed.started = warps * gridDim.x;
+    feed_open(p, feed, first, Shape::kHalf);
     for (uint32_t i = 0; i < depth; i++) {
-        const char *const src = feed_next(p, feed, total, stride, Shape::kHalf);
+        const char *const src = feed_next(p, feed, Shape::kHalf);
         if (!src || lane) continue;
         const uint32_t slot = ring + i * 2 * Shape::kHalf;
         load_half(slot, src, Shape::kHalf, bars + 16 * i);
@@ -422,9 +436,11 @@ __global__ void __launch_bounds__(kWarps * 32, DecodeShape<D>::kCtas)
     }
 
     uint32_t slot = 0, parity = 0;
-    for (; index < total; index += stride) {
+    for (uint32_t done = 0;; done++) {
+        const uint32_t index = __shfl_sync(kAllLanes, feed.held, done % 32);
+        if (index >= total) break;
         Work w;
-        if (!open_item(p, index, w)) continue;
+        open_item(p, index, w);
         uint32_t q[kHeld ? NT : 1][kHeld ? D / 16 : 1][2];
         if constexpr (kHeld) {
 #pragma unroll
@@ -461,7 +477,7 @@ __global__ void __launch_bounds__(kWarps * 32, DecodeShape<D>::kCtas)
             mbarrier_wait(bar, parity);
             score_unit<T, D, NT, kHeld>(p, w, k, q, s);
 
-            const char *const next = feed_next(p, feed, total, stride, Shape::kHalf);
+            const char *const next = feed_next(p, feed, Shape::kHalf);
             __syncwarp();
             if (next && lane == 0) load_half(k, next, Shape::kHalf, bar);
 
@@ -480,7 +496,7 @@ __global__ void __launch_bounds__(kWarps * 32, DecodeShape<D>::kCtas)
                 write_output<T, D, NT>(p, w, state, o);
             } else if (!w.whole) {
                 write_partial<T, D, NT>(p, w, state, o);
-                if (take_ticket(p, w)) merge_chunks<T, D>(p, w);
+                if (take_ticket(p, w)) merge_chunks<T, D, NT>(p, w, factors);
             } else {
                 merge_own<T, D, NT>(p, w, w.unit / kChunkUnits == w.first_chunk, state, merged, o);
                 if (end) write_output<T, D, NT>(p, w, merged, o);

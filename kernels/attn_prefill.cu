@@ -15,17 +15,22 @@
  *               softmax of S(u+1) as soon as it is there, beside the second product
  *               o *= alpha(u+1), P(u+1) = round(S(u+1))
  *
- * and the other warpgroup's products fill the tensor core meanwhile. The state into which chunks
+ * The warpgroups issue their products in turn, so that while one is at its softmax the other's
+ * products fill the tensor core. The state into which chunks
  * are merged lies in shared memory, each thread's elements at its own addresses.
  *
  * Shared memory at D = 128: 4 units 128 KB, merged outputs 64 KB, queries 34 KB (rows padded by 16
- * bytes against bank conflicts), barriers. Registers: 232 a math thread, 40 a producer. */
+ * bytes against bank conflicts), barriers. Registers: 232 a math thread, 40 a producer.
+ *
+ * Measured, H100 80GB HBM3, 2026-11-24, D = 128, 32 heads, 8 kv heads, causal, before the turns (no
+ * figures of the present code yet): 265 TFLOP/s for 1024 new tokens, 370 for 2048, 470 for 8192,
+ * 427 for 512 behind 8192, 399 for 2048 behind 6144, 211 for 16 x 512. */
 #include "attn_rows.cuh"
 #include "attn_wgmma.cuh"
 
 namespace {
 
-constexpr uint32_t kRows = 128;
+constexpr uint32_t kRows = kPrefillRows;
 constexpr uint32_t kMath = 256;            /* threads */
 constexpr uint32_t kThreads = kMath + 128; /* registers change hands by warpgroups */
 constexpr uint32_t kStages = 4;
@@ -134,6 +139,17 @@ __device__ __forceinline__ void produce(const AttnParams &p, uint32_t shared, Ba
     }
 }
 
+/* The two warpgroups issue their products in turn: between `turn_wait` and `turn_over`. Both pass
+ * the same units, so the turns are even; warpgroup 0 begins. */
+__device__ __forceinline__ void turn_wait() {
+    asm volatile("barrier.sync.aligned %0, %1;" ::"r"(3 + threadIdx.x / 128), "n"(kMath)
+                 : "memory");
+}
+__device__ __forceinline__ void turn_over() {
+    asm volatile("barrier.arrive.aligned %0, %1;" ::"r"(4 - threadIdx.x / 128), "n"(kMath)
+                 : "memory");
+}
+
 /* One arrival a warp. */
 __device__ __forceinline__ void release(uint32_t bar) {
     __syncwarp();
@@ -189,6 +205,7 @@ __device__ __forceinline__ void compute(const AttnParams &p, uint32_t shared, fl
         shared + Shape::kQuery + (first_row + lane % 16) * Shape::kQueryStride + lane / 16 * 16;
     Ring ring = {0, 0};
     uint32_t turn = 0;
+    if (threadIdx.x >= 128) turn_over();
     for (uint32_t round = 0; round * gridDim.x < total; round++) {
         if (job_index(round) >= total) continue;
         Job j;
@@ -218,7 +235,9 @@ __device__ __forceinline__ void compute(const AttnParams &p, uint32_t shared, fl
         uint4 weights[4];
         clear_rows(o);
         mbarrier_wait(bar.k_full(ring.slot), ring.parity);
+        turn_wait();
         issue_scores<T, D>(shared + ring.slot * 2 * Shape::kHalf, query, s);
+        turn_over();
         wgmma_wait_for<0>(s);
         release(bar.k_empty(ring.slot));
         if (j.first < clear_from || j.first >= clear_to)
@@ -232,9 +251,11 @@ __device__ __forceinline__ void compute(const AttnParams &p, uint32_t shared, fl
             const Ring at = ring;
             ring.next();
             mbarrier_wait(bar.k_full(ring.slot), ring.parity);
-            issue_scores<T, D>(shared + ring.slot * 2 * Shape::kHalf, query, s);
             mbarrier_wait(bar.v_full(at.slot), at.parity);
+            turn_wait();
+            issue_scores<T, D>(shared + ring.slot * 2 * Shape::kHalf, query, s);
             issue_products<T, D>(shared + (at.slot * 2 + 1) * Shape::kHalf, weights, o);
+            turn_over();
             wgmma_wait_for<1>(s);
             release(bar.k_empty(ring.slot));
             const uint32_t next = unit + 1;
@@ -276,6 +297,7 @@ __device__ __forceinline__ void compute(const AttnParams &p, uint32_t shared, fl
             write_row(static_cast<T *>(p.out) + token_row(p, j, row) * D, h, merged[h].l, o);
         }
     }
+    if (threadIdx.x < 128) turn_wait(); /* the last turn given: none stays open */
 }
 
 #endif

@@ -167,8 +167,7 @@ static const char *route_name(AttnRoute r) {
     return r == AttnRoute::automatic ? "automatic"
            : r == AttnRoute::generic ? "generic"
            : r == AttnRoute::decode  ? "decode"
-           : r == AttnRoute::prefill ? "prefill"
-                                     : "wide";
+                                     : "prefill";
 }
 
 template <typename T> class Case {
@@ -391,7 +390,7 @@ template <typename T> class Case {
     }
     void tickets_clean() {
         const AttnSpace s = attn_space(&limits);
-        std::vector<uint32_t> t((size_t)limits.max_seqs * kv_heads);
+        std::vector<uint32_t> t((size_t)limits.max_seqs * kv_heads + 1); /* and the cursor */
         CUDA_OK(
             cudaMemcpy(t.data(), space->get() + s.tickets, t.size() * 4, cudaMemcpyDeviceToHost));
         h.check(std::all_of(t.begin(), t.end(), [](uint32_t x) { return x == 0; }),

@@ -36,7 +36,6 @@ template <typename T> static void check_shape(Case<T> &c) {
     for (uint32_t s = 0; s <= last; s++)
         all.push_back({s, 0, c.len[s]});
     c.stage(all, 3);
-    c.step(AttnRoute::wide, "whole sequences");
     c.step(AttnRoute::prefill, "whole sequences");
     c.step(AttnRoute::automatic, "whole sequences");
     for (uint32_t n_new = 1; n_new <= 4; n_new++) {
@@ -207,14 +206,19 @@ static void check_long(Harness &h) {
 
 /* --- bench: Llama-8B's heads --- */
 
+/* The pool is one layer's in a server: at most 4 GB, of which a step's pages are any. A step that
+ * needs more pages than that reads some of them twice, by other sequences. */
 struct Bench {
     static constexpr uint32_t kHeads = 32, kKvHeads = 8, kDim = 128;
-    static constexpr uint64_t kPoolBytes = 6ULL << 30;
+    static constexpr uint64_t kPoolBytes = 4ULL << 30;
     uint64_t page_bytes = page_layer_bytes(kKvHeads, kDim);
     uint32_t pool_pages = (uint32_t)(kPoolBytes / page_bytes);
     std::unique_ptr<Buffer<char>> pool;
 
     explicit Bench(Harness &harness) : h(harness), pool(new Buffer<char>(kPoolBytes)) {
+        printf("BENCH attn pool %.1f GB, %u pages of %llu KB; chunks of %u keys\n",
+               (double)kPoolBytes * 0x1p-30, pool_pages, (unsigned long long)page_bytes / 1024,
+               kChunk);
         fill_random<<<4096, 256, 0, h.stream>>>((__nv_bfloat16 *)pool->get(), kPoolBytes / 2, 7,
                                                 1.0f);
         h.sync();
@@ -225,17 +229,20 @@ struct Bench {
         pgd_k_attn_limits limits = {batch,  batch * n_new, pages, batch * pages,
                                     kHeads, kKvHeads,      kDim,  PGD_BF16};
         CUDA_OK(pgd_k_attn_init(&limits));
-        std::vector<int32_t> ids((size_t)batch * pages);
-        std::vector<pgd_plan_seq> list(batch);
+        /* a table for each call in turn, from one shuffled pool, so that caches hold nothing */
+        const size_t need = (size_t)batch * pages;
+        const uint32_t turns =
+            (uint32_t)std::max<size_t>(1, std::min<size_t>(16, pool_pages / need));
+        std::vector<int32_t> order(pool_pages), ids(turns * need);
+        for (uint32_t i = 0; i < pool_pages; i++)
+            order[i] = (int32_t)i;
+        for (uint32_t i = pool_pages; i > 1; i--)
+            std::swap(order[i - 1], order[h.below(i)]);
         for (size_t i = 0; i < ids.size(); i++)
-            ids[i] = (int32_t)(i % pool_pages);
-        const size_t used = std::min<size_t>(ids.size(), pool_pages);
-        for (size_t i = used; i > 1; i--)
-            std::swap(ids[i - 1], ids[h.below((uint32_t)i)]);
+            ids[i] = order[i % pool_pages];
+        std::vector<pgd_plan_seq> list(batch);
         for (uint32_t i = 0; i < batch; i++)
             list[i] = {i, i * n_new, n_new, prefix, 0, -1};
-        const uint32_t turns =
-            (uint32_t)std::max<size_t>(1, std::min<size_t>(16, pool_pages / used));
         Buffer<int32_t> table(ids);
         Buffer<pgd_plan_seq> seqs(list);
         Buffer<char> space(pgd_k_attn_space(&limits));
@@ -252,9 +259,9 @@ struct Bench {
             [&](int i) {
                 pgd_k_attn a = {q.get(),
                                 out.get(),
-                                pool->get() + (uint64_t)(i % turns) * used * page_bytes,
+                                pool->get(),
                                 seqs.get(),
-                                table.get(),
+                                table.get() + (size_t)(i % (int)turns) * need,
                                 space.get(),
                                 &limits,
                                 page_bytes,
@@ -283,7 +290,7 @@ static void bench(Harness &h) {
         for (uint32_t batch : {1u, 8u, 64u, 256u})
             b.run("attn decode", AttnRoute::automatic, batch, ctx - 1, 1);
     b.run("attn decode", AttnRoute::automatic, 1, 131071, 1);
-    for (AttnRoute route : {AttnRoute::generic, AttnRoute::wide, AttnRoute::prefill}) {
+    for (AttnRoute route : {AttnRoute::generic, AttnRoute::prefill}) {
         const std::string text = std::string("attn ") + route_name(route);
         const char *const name = text.c_str();
         for (uint32_t n : {1024u, 2048u, 8192u})
