@@ -4,8 +4,9 @@
  *
  * So that tools, a schema and reasoning hold at once, in any combination. What the prompt leaves
  * open decides about the thought: inside one it goes on to its end; where a block was opened and
- * closed there is none; else the model may begin one. Where nothing is demanded there is no
- * grammar, and no step pays for masks. Thread: a worker. */
+ * closed there is none; else the model may begin one, if it has a token for that (one that has none
+ * does not think by itself, and would be lured into spelling the marker). Where nothing is demanded
+ * there is no grammar, and no step pays for masks. Thread: a worker. */
 #include <stdio.h>
 #include <string.h>
 
@@ -49,6 +50,7 @@ static pgd_grammar_spec after_thought(composer *k, pgd_grammar_spec body) {
     case API_OPEN_REASONING:
         return API_SEQ(&k->b, end, body);
     case API_OPEN_NOTHING:
+        if (!api_grammars_has_token(k->c->api->grammars, t->open)) return body;
         return API_SEQ(&k->b,
                        api_spec_optional(&k->b, API_SEQ(&k->b, api_spec_text(&k->b, t->open), end)),
                        body);

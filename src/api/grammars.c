@@ -22,6 +22,7 @@ typedef struct entry {
 } entry;
 
 struct api_grammars {
+    const pgd_tokenizer *tok; /* borrowed */
     pgd_vocab *vocab;
     api_controls controls;
     pgd_sv *control_texts; /* owned; texts are the tokenizer's */
@@ -107,6 +108,7 @@ pgd_status api_grammars_create(const pgd_tokenizer *tok, const pgd_model_spec *s
         pgd_free(g);
         return pgd_fail(err, PGD_E_NOMEM, "no mutex for grammars");
     }
+    g->tok = tok;
     pgd_random_bytes(g->hash_key, sizeof g->hash_key);
     const pgd_status st = make_vocab(g, tok, spec, formats, vocab_size, err);
     if (st != PGD_OK) api_grammars_destroy(&g);
@@ -128,6 +130,10 @@ void api_grammars_destroy(api_grammars **out) {
 
 const api_controls *api_grammars_controls(const api_grammars *g) {
     return &g->controls;
+}
+
+bool api_grammars_has_token(const api_grammars *g, const char *text) {
+    return pgd_tokenizer_id_of(g->tok, pgd_sv_c(text)) >= 0;
 }
 
 /* ---- the cache ---- */

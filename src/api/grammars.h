@@ -25,6 +25,8 @@ pgd_status api_grammars_create(const pgd_tokenizer *tok, const pgd_model_spec *s
 /* No grammar may be in use any more. NULL-safe. */
 void api_grammars_destroy(api_grammars **g);
 const api_controls *api_grammars_controls(const api_grammars *g);
+/* Whether the vocabulary has a token that is this text. */
+bool api_grammars_has_token(const api_grammars *g, const char *text);
 /* One reference to a grammar of spec, compiled now or found again. Errors: those of
  * pgd_grammar_compile. Thread: any, several at once. */
 pgd_status api_grammars_get(api_grammars *g, const pgd_grammar_spec *spec, pgd_grammar **out,

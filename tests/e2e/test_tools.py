@@ -236,6 +236,16 @@ class Reasoning(ServerTest):
         hidden = self.ask(chat_template_kwargs=on, include_reasoning=False)
         self.assertNotIn("reasoning", hidden["choices"][0]["message"])
 
+    def test_a_demand_waits_for_the_end_of_the_block(self):
+        on, demand = {"enable_thinking": True}, {"guided_choice": ["yes", "no"]}
+        free = self.ask(chat_template_kwargs=on)["choices"][0]["message"]
+        bound = self.ask(chat_template_kwargs=on, **demand)["choices"][0]["message"]
+        self.assertIsNone(bound["content"])
+        self.assertEqual(bound["reasoning_content"], free["reasoning_content"])
+        choice = self.ask(**demand)["choices"][0]
+        self.assertIn(choice["message"]["content"], ("yes", "no"))
+        self.assertEqual(choice["finish_reason"], "stop")
+
     def test_without_it_the_answer_is_content(self):
         message = self.ask()["choices"][0]["message"]
         self.assertTrue(message["content"])

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "api/constrain.h"
+#include "pagoda/fs.h"
 #include "pagoda/mem.h"
 #include "support.h"
 
@@ -289,8 +290,8 @@ static const compose_case COMPOSED[] = {
      "none",
      "think",
      API_OPEN_NOTHING,
-     {"1", "<think>x</think>1", "<think>\n</think>\n1"},
-     {"</think>1", "<think>1", "<think></think>", "<think></think><think></think>1"}},
+     {"1"}, /* this vocabulary has no token for the marker */
+     {"</think>1", "<think>1", "<think></think>1"}},
     {"{" SCHEMA "}", "none", "think", API_OPEN_ANSWER, {"1"}, {"<think></think>1", "</think>1"}},
     /* tools beside a schema: one or the other */
     {"{" SCHEMA "," TOOL "}",
@@ -339,8 +340,8 @@ static const compose_case COMPOSED[] = {
      "none",
      "cohere",
      API_OPEN_NOTHING,
-     {"1", "<|START_THINKING|>x<|END_THINKING|><|START_RESPONSE|>1<|END_RESPONSE|>"},
-     {"<|START_THINKING|>1", "<|START_RESPONSE|>"}},
+     {"1", "<|START_RESPONSE|>1<|END_RESPONSE|>"},
+     {"<|START_THINKING|>x<|END_THINKING|>1", "<|START_RESPONSE|>"}},
     {"{" SCHEMA "," TOOL "}",
      "harmony",
      "harmony",
@@ -398,6 +399,44 @@ static void schemas_tools_and_thoughts_compose(void **state) {
     pgd_tokenizer_destroy(&tok);
 }
 
+/* Where the markers are tokens a model may think first, by these tokens alone. */
+static void a_model_with_the_token_may_think_first(void **state) {
+    (void)state;
+    static const compose_case thinks = {
+        "{" SCHEMA "}",
+        "none",
+        "think",
+        API_OPEN_NOTHING,
+        {"1", "\xFF<think>x\xFF</think>1", "\xFF<think>\xFF</think>\n\n\"a\""},
+        {"<think>x</think>1", "\xFF<think>1", "\xFF<think>x</think>1", "\xFF</think>1",
+         "\xFF<think>\xFF<think>\xFF</think>1"}};
+    static const char *const names[][2] = {{"<|bos|>", "<think>"}, {"<|pad|>", "</think>"}};
+    pgd_buf file = {0}, text = {0};
+    pgd_tokenizer *tok = NULL;
+    pgd_error err = {0};
+    api_formats formats;
+    const pgd_model_spec spec = {.vocab_size = 270, .eos_ids = {268}, .n_eos = 1};
+    assert_int_equal(pgd_fs_read(API_TEST_DATA "/tokenizer.json", 1 << 20, &file, &err), PGD_OK);
+    for (size_t i = 0; i < file.n;) {
+        const pgd_sv rest = {file.p + i, file.n - i};
+        size_t k = 0;
+        while (k < 2 && !pgd_sv_starts(rest, pgd_sv_c(names[k][0])))
+            k++;
+        pgd_buf_put(&text, k < 2 ? names[k][1] : rest.p, k < 2 ? strlen(names[k][1]) : 1);
+        i += k < 2 ? strlen(names[k][0]) : 1;
+    }
+    if (pgd_tokenizer_parse(pgd_buf_sv(&text), &tok, &err) != PGD_OK) fail_msg("%s", err.msg);
+    pgd_api api = {.clock = pgd_clock_monotonic()};
+    pgd_call c = {.api = &api, .arena = arena, .route = PGD_ROUTE_CHAT};
+    assert_int_equal(api_formats_pick(NULL, "none", "think", &formats, NULL), PGD_OK);
+    assert_int_equal(api_grammars_create(tok, &spec, &formats, 270, &api.grammars, NULL), PGD_OK);
+    check_composed(&c, &thinks);
+    api_grammars_destroy(&api.grammars);
+    pgd_tokenizer_destroy(&tok);
+    pgd_buf_fini(&file);
+    pgd_buf_fini(&text);
+}
+
 /* A marker that is a control token is generated as that token alone, and nowhere else. */
 static void control_tokens_are_themselves(void **state) {
     (void)state;
@@ -430,6 +469,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_walk_through_a_form_is_calls_as_declared),
         cmocka_unit_test(schemas_tools_and_thoughts_compose),
+        cmocka_unit_test(a_model_with_the_token_may_think_first),
         cmocka_unit_test(control_tokens_are_themselves),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
