@@ -47,10 +47,10 @@ struct GemmArgs {
 /* An entry of the table of kernels: a tile and the way to launch it. */
 struct GemmKernel {
     const char *name;
-    uint32_t max_m;          /* largest m; 0: any */
-    uint32_t box_rows;       /* tokens a box of the tensor map; 0: takes no map, and x
-                                and ldx of any alignment */
-    uint32_t tokens, panels; /* the tile */
+    uint32_t max_m;                   /* largest m; 0: any */
+    uint32_t box_rows;                /* tokens a box of the tensor map; 0: takes no map, and x
+                                         and ldx of any alignment */
+    uint32_t tokens, panels, cluster; /* the tile; CTAs that share tokens */
     int (*launch)(pgd_dtype type, const GemmArgs &a, const CUtensorMap *map, cudaStream_t s);
     int (*init)(); /* raises the limit of shared memory */
 };

@@ -1,7 +1,7 @@
 /* Op linear for m <= 16: mma.sync, bound by the read of the weights.
  *
- * Grid: ceil(panels / kPanels) CTAs of kPanels math warps and two producer warps. A math warp owns
- * one panel (16 rows) and all tokens, as one or two n8 tiles:
+ * Grid: ceil(panels / kPanels) CTAs of kPanels math warps and a producer warp. A math warp owns one
+ * panel (16 rows) and all tokens, as one or two n8 tiles:
  *
  *           tokens ->   0..7  8..15
  *   warp 0  rows  0..15 [ d0 ][ d1 ]       per k16 step: one 16-byte load a lane (A), half an
@@ -9,14 +9,10 @@
  *   ...
  *
  * Bytes: 2 n k + 2 m k (x, from L2, once a CTA) + the output. FLOPs: 2 m n k. Shared memory: the
- * rings of gemm_ring.cuh, 112 KB, so that two CTAs, of this or of the next kernel, share an SM and
- * the next kernel's first weights fly while this one drains. Registers: at most 131 a thread.
+ * ring of gemm_ring.cuh, about 100 KB, so that two CTAs, of this or of the next kernel, share an SM
+ * and the next kernel's first weights fly while this one drains. Registers: below 128 a thread.
  * The panels of a CTA (gemm_choose): as few as keep the grid at one CTA an SM on narrow matrices,
- * since the slowest SM sets the time; four on wide ones, which reread x less often.
- *
- * Measured (H100 80GB HBM3, 2026-11-24, reads 3081 GB/s, test_linear --bench) on the code before
- * gemm_ring.cuh had two rings, share of reads, m 8 / m 16: 4096x4096 0.75 / 0.72, 6144x4096 0.86 /
- * 0.84, 4096x14336 0.91 / 0.88, 28672x4096 with 64 rows 0.97 / 0.96, 128256x4096 1.0 / 1.0. */
+ * since the slowest SM sets the time; four on wide ones, which reread x less often. */
 #include "gemm_ring.cuh"
 
 namespace {
@@ -29,9 +25,7 @@ template <typename T, int kTiles, typename R> struct Math {
     };
     const R &ring;
     const uint32_t lane, weights; /* offset of this lane's bytes of a slot's first fragment */
-    typename R::TokenCursor token_in, token_out;
-    typename R::WeightCursor weight_in, weight_out;
-    uint32_t in = 0, out = 0; /* chunks of the slots */
+    Cursor<R> in, out;
     float d[kTiles][4] = {};
 
     __device__ __forceinline__ Math(const R &r)
@@ -39,12 +33,9 @@ template <typename T, int kTiles, typename R> struct Math {
           weights(threadIdx.x / 32 * R::kPanelBytes + threadIdx.x % 32 * 16) {}
 
     __device__ __forceinline__ void load(Chunk &f) {
-        if (in == 0) {
-            mbarrier_wait(ring.weights_full(weight_in.slot), weight_in.parity);
-            mbarrier_wait(ring.tokens_full(token_in.slot), token_in.parity);
-        }
-        const uint32_t w = ring.weights(weight_in.slot) + weights + in * 4 * kFragmentBytes;
-        const uint32_t box = ring.tokens(token_in.slot) + in * R::kBoxBytes;
+        if (in.chunk == 0) mbarrier_wait(ring.full(in.slot), in.parity);
+        const uint32_t w = ring.weights(in.slot) + weights + in.chunk * 4 * kFragmentBytes;
+        const uint32_t box = ring.tokens(in.slot) + in.chunk * R::kBoxBytes;
 #pragma unroll
         for (int s = 0; s < 4; s++)
             f.a[s] = load_shared_16(w + s * kFragmentBytes);
@@ -57,7 +48,7 @@ template <typename T, int kTiles, typename R> struct Math {
                 ldmatrix_x4(f.b[i], box + (row + lane / 16 * 8) * 128 +
                                         (((2 * i + lane / 8 % 2) ^ row) << 4));
         }
-        if (++in == R::kChunks) in = 0, weight_in.next(), token_in.next();
+        in.next();
     }
     __device__ __forceinline__ void step(const Chunk &f, int s) {
         if constexpr (kTiles == 1) {
@@ -71,9 +62,8 @@ template <typename T, int kTiles, typename R> struct Math {
 #pragma unroll
         for (int s = 0; s < 4; s++)
             step(f, s);
-        if (++out < R::kChunks) return;
-        ring.release(ring.weights_empty(weight_out.slot), ring.tokens_empty(token_out.slot));
-        out = 0, weight_out.next(), token_out.next();
+        if (out.last()) ring.release(out.slot);
+        out.next();
     }
     __device__ __forceinline__ void run(uint32_t steps) {
         const uint32_t chunks = steps / 4, rest = steps % 4;
@@ -96,19 +86,20 @@ template <typename T, int kTiles, typename R> struct Math {
 };
 
 template <typename T, int kTiles, typename R>
-__global__ void __launch_bounds__(R::kMathWarps * 32 + 64, 2)
+__global__ void __launch_bounds__(R::kMathWarps * 32 + 32, 2)
     gemm_skinny(const __grid_constant__ CUtensorMap map, const GemmArgs a) {
 #if __CUDA_ARCH__ >= 900
     extern __shared__ __align__(1024) unsigned char shared[];
     const R ring(shared);
-    const uint32_t warp = threadIdx.x / 32;
+    const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const uint32_t panel0 = blockIdx.x * R::kPanels;
     let_next_start();
     ring.init();
 
-    if (warp >= R::kMathWarps) {
-        const auto tile = [&](uint32_t) { return make_uint2(panel0, 0); };
-        ring.produce(warp - R::kMathWarps, a, &map, tile, 0, 1, 1);
+    if (warp == R::kMathWarps) { /* producer */
+        if (lane == 0)
+            ring.produce(
+                a, &map, [&](uint32_t) { return make_uint2(panel0, 0); }, 0, 1, 1);
     } else {
         Math<T, kTiles, R> math(ring);
         const uint32_t panel = panel0 + warp;
@@ -118,19 +109,20 @@ __global__ void __launch_bounds__(R::kMathWarps * 32 + 64, 2)
         low.store<T>(a, panel, 0, math.d[0]);
         if constexpr (kTiles > 1) high.store<T>(a, panel, 8, math.d[1]);
     }
+    ring.fini();
 #endif
 }
 
-template <int kTiles, int kPanels, int kSteps, int kTokenStages, int kWeightStages> struct Skinny {
-    using R = Ring<kPanels, kTiles * 8, kSteps, kTokenStages, kWeightStages, kPanels>;
-    static_assert(R::kSharedBytes <= kHalfShared, "two CTAs an SM");
+template <int kTiles, int kPanels, int kSteps, int kStages, int kCluster> struct Skinny {
+    using R = Ring<kPanels, kTiles * 8, kSteps, kStages, kPanels, kCluster>;
 
     static int launch(pgd_dtype type, const GemmArgs &a, const CUtensorMap *map, cudaStream_t s) {
-        const uint32_t blocks = ceil_div(a.panels, kPanels), threads = R::kMathWarps * 32 + 64;
-        return type == PGD_BF16 ? launch_kernel(gemm_skinny<__nv_bfloat16, kTiles, R>, blocks,
-                                                threads, R::kSharedBytes, s, *map, a)
-                                : launch_kernel(gemm_skinny<__half, kTiles, R>, blocks, threads,
-                                                R::kSharedBytes, s, *map, a);
+        const uint32_t blocks = ceil_div(ceil_div(a.panels, kPanels), kCluster) * kCluster;
+        const uint32_t threads = R::kMathWarps * 32 + 32;
+        return type == PGD_BF16 ? launch_cluster(gemm_skinny<__nv_bfloat16, kTiles, R>, kCluster,
+                                                 blocks, threads, R::kSharedBytes, s, *map, a)
+                                : launch_cluster(gemm_skinny<__half, kTiles, R>, kCluster, blocks,
+                                                 threads, R::kSharedBytes, s, *map, a);
     }
     static int init() {
         const auto attribute = cudaFuncAttributeMaxDynamicSharedMemorySize;
@@ -142,19 +134,20 @@ template <int kTiles, int kPanels, int kSteps, int kTokenStages, int kWeightStag
     }
 };
 
-template <int kTiles, int kPanels, int kSteps, int kTokenStages, int kWeightStages>
+template <int kTiles, int kPanels, int kSteps, int kStages, int kCluster>
 constexpr GemmKernel entry(const char *name) {
-    using S = Skinny<kTiles, kPanels, kSteps, kTokenStages, kWeightStages>;
-    return {name, kTiles * 8, kTiles * 8, kTiles * 8, kPanels, S::launch, S::init};
+    using S = Skinny<kTiles, kPanels, kSteps, kStages, kCluster>;
+    return {name,      kTiles * 8, kTiles * 8 / kCluster, kTiles * 8, kPanels, kCluster,
+            S::launch, S::init};
 }
 
 } // namespace
 
-/* n8 tiles of tokens, panels, steps a stage, stages of tokens and of weights: 112 KB of rings. */
+/* Steps a stage and stages: 90 to 112 KB of ring. */
 const GemmKernel gemm_skinny_kernels[] = {
-    entry<1, 1, 16, 8, 10>("skinny 16r x 8t"), entry<1, 2, 16, 4, 6>("skinny 32r x 8t"),
-    entry<1, 3, 8, 8, 8>("skinny 48r x 8t"),   entry<1, 4, 8, 8, 6>("skinny 64r x 8t"),
-    entry<2, 1, 16, 6, 8>("skinny 16r x 16t"), entry<2, 2, 16, 4, 5>("skinny 32r x 16t"),
-    entry<2, 3, 8, 7, 7>("skinny 48r x 16t"),  entry<2, 4, 8, 8, 5>("skinny 64r x 16t"),
+    entry<1, 1, 16, 8, 1>("skinny 16r x 8t"),  entry<1, 2, 16, 5, 1>("skinny 32r x 8t"),
+    entry<1, 3, 8, 7, 1>("skinny 48r x 8t"),   entry<1, 4, 8, 6, 1>("skinny 64r x 8t"),
+    entry<2, 1, 16, 6, 1>("skinny 16r x 16t"), entry<2, 2, 16, 4, 1>("skinny 32r x 16t"),
+    entry<2, 3, 8, 6, 1>("skinny 48r x 16t"),  entry<2, 4, 8, 5, 1>("skinny 64r x 16t"),
 };
 const int gemm_skinny_count = sizeof gemm_skinny_kernels / sizeof *gemm_skinny_kernels;

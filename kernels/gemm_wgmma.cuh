@@ -1,34 +1,23 @@
 /* Op linear for m > 16: wgmma m64nNk16, weights in registers (A), tokens in shared memory (B).
  *
- * A CTA has kGroups math warpgroups and two producer warps; warp w owns panel w of the CTA's
- * kPanels (16 rows each) and all kTokens tokens of the tile. A warp takes its A fragments from the
- * ring in one 16-byte load a lane and k16 step; the warpgroup reads B once, where mma.sync would
- * read it once a warp. On narrow matrices a CTA has fewer panels than warps, so that the grid still
+ * A CTA has kGroups math warpgroups and a producer warp; warp w owns panel w of the CTA's kPanels
+ * (16 rows each) and all kTokens tokens of the tile. A warp takes its A fragments from the ring in
+ * one 16-byte load a lane and k16 step; the warpgroup reads B once, where mma.sync would read it
+ * once a warp. On narrow matrices a CTA has fewer panels than warps, so that the grid still
  * covers the SMs: the idle warps feed zeros, the tensor core has time for them.
  *
  *   a chunk = 4 steps (k 64):  load A of chunk c + 1 | wgmma of chunk c in flight
  *
- * Two sets of A registers alternate; at most two groups of wgmma are in flight. A slot of weights
- * is given back when its last fragment is in registers, a slot of tokens when the group that read
- * it last is complete.
+ * Two sets of A registers alternate; at most two groups of wgmma are in flight, and a slot is
+ * released when the group that read it last is complete.
  *
- * Tiles (rows x tokens): 32 or 64 x 32 or 64 for m <= 64, bound by the read of the weights, rings
- * of 112 KB (two CTAs an SM); 128 x 256 for large m, 192 KB, 128 accumulators a thread; 128 x 128
- * and smaller ones where that grid would be too small.
+ * Tiles (rows x tokens): 32, 48 or 64 x 32 or 64 for m <= 64, bound by the read of the
+ * weights, ring about 100 KB (two CTAs an SM); 128 x 256 for large m, 192 KB, 128 accumulators a
+ * thread; 128 x 128 where that grid would be too small. Clusters of two share the read of x.
  * Order of tiles for large m: groups of 8 tiles of tokens, within a group tokens before rows, so
  * that the ~132 tiles in flight span about 8 x 16 and both operands come from L2.
  *
- * Bytes: 2 n k + 2 m k (ceil(n / rows of a tile) times, from L2) + the output; FLOPs: 2 m n k.
- *
- * Measured (H100 80GB HBM3, 2026-11-24, reads 3081 GB/s, test_linear --bench) on the code before
- * gemm_ring.cuh had two rings; share of reads, m 32 / m 64: 4096x4096 0.65 / 0.54, 6144x4096 0.83 /
- * 0.74, 4096x14336 0.76 / 0.64 (32 rows), 28672x4096 0.94 / 0.91, 128256x4096 0.95 / 0.90 (64
- * rows). TFLOP/s of 128 x 256 at m 2048: 713 on 6144x4096, 749 on 4096x14336, 722 on 28672x4096.
- *
- * Tried and dropped: clusters of 2 and 4 that share tokens by multicast. Each variant took about
- * twice the plain tile's time (4096x4096 m 32: 36 against 17 us; 28672x4096 m 64: 144 against 83).
- * The likely reason: the arrival at the other CTA's barrier, with release at cluster scope,
- * compiles to MEMBAR.ALL.GPU, once a slot and math warp. A weaker arrival was not measured. */
+ * Bytes: 2 n k + 2 m k (ceil(n / rows of a tile) times, from L2) + the output; FLOPs: 2 m n k. */
 #ifndef PAGODA_KERNELS_GEMM_WGMMA_CUH
 #define PAGODA_KERNELS_GEMM_WGMMA_CUH
 
@@ -42,9 +31,9 @@ namespace {
 constexpr uint32_t kTokenGroup = 8; /* tiles of tokens that run side by side */
 
 /* Alone on its SM a CTA hands registers from its producers to its math warps, which only whole
- * warpgroups can; else two warps are enough. */
+ * warpgroups can; else one producer warp does. */
 template <typename R> constexpr uint32_t threads_of(int resident) {
-    return R::kMathWarps * 32 + (resident == 1 ? 128 : 64);
+    return R::kMathWarps * 32 + (resident == 1 ? 128 : 32);
 }
 
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -55,9 +44,7 @@ template <typename T, typename R> struct Math {
     const uint32_t mine; /* offset of this lane's bytes of a slot's first fragment */
     const bool idle;     /* a warp without a panel */
     using Sums = float[R::kTokens / 2];
-    typename R::WeightCursor weight; /* the slot that is loaded from */
-    typename R::TokenCursor at, out; /* of the next wgmma, of the oldest not given back */
-    uint32_t in_chunk = 0, at_chunk = 0, out_chunk = 0;
+    Cursor<R> in, at, out;
 
     __device__ __forceinline__ Math(const R &r)
         : ring(r), mine(threadIdx.x / 32 * R::kPanelBytes + threadIdx.x % 32 * 16),
@@ -65,48 +52,34 @@ template <typename T, typename R> struct Math {
 
     __device__ __forceinline__ uint4 fragment(uint32_t step) const {
         if (R::kPanels < R::kMathWarps && idle) return make_uint4(0, 0, 0, 0);
-        return load_shared_16(ring.weights(weight.slot) + mine +
-                              (in_chunk * 4 + step) * kFragmentBytes);
+        return load_shared_16(ring.weights(in.slot) + mine +
+                              (in.chunk * 4 + step) * kFragmentBytes);
     }
     __device__ __forceinline__ void load(uint4 (&a)[4]) {
-        if (in_chunk == 0) mbarrier_wait(ring.weights_full(weight.slot), weight.parity);
+        if (in.chunk == 0) mbarrier_wait(ring.full(in.slot), in.parity);
 #pragma unroll
         for (int s = 0; s < 4; s++)
             a[s] = fragment(s);
-        in_chunk++;
+        in.next();
     }
-    __device__ __forceinline__ uint64_t tokens() const {
-        if (at_chunk == 0) mbarrier_wait(ring.tokens_full(at.slot), at.parity);
-        return swizzled_descriptor(ring.tokens(at.slot) + at_chunk * R::kBoxBytes);
-    }
-    /* The wgmma of a chunk. Its registers are loaded when the first is issued: a slot of weights
-     * ends here. */
     __device__ __forceinline__ void issue(Sums &d, const uint4 (&a)[4]) {
-        const uint64_t b = tokens();
+        const uint64_t b = swizzled_descriptor(ring.tokens(at.slot) + at.chunk * R::kBoxBytes);
         wgmma_fence();
 #pragma unroll
         for (int s = 0; s < 4; s++)
             Wgmma<T, R::kTokens>::run(d, a[s], b + 2 * s);
         wgmma_commit();
-        if (++at_chunk == R::kChunks) at_chunk = 0, at.next();
-        if (in_chunk == R::kChunks) release_weights();
+        at.next();
     }
-    __device__ __forceinline__ void release_weights() {
-        ring.release(ring.weights_empty(weight.slot));
-        in_chunk = 0, weight.next();
-    }
-    /* The oldest chunk not yet given back is complete: a slot of tokens may end here. */
+    /* The oldest chunk not yet given back is complete. */
     __device__ __forceinline__ void release() {
-        if (++out_chunk == R::kChunks) release_tokens();
-    }
-    __device__ __forceinline__ void release_tokens() {
-        ring.release(ring.tokens_empty(out.slot));
-        out_chunk = 0, out.next();
+        if (out.last()) ring.release(out.slot);
+        out.next();
     }
     /* The last 1 to 3 steps, one by one. */
     __device__ __forceinline__ void tail(Sums &d, uint32_t steps) {
-        if (in_chunk == 0) mbarrier_wait(ring.weights_full(weight.slot), weight.parity);
-        const uint64_t b = tokens();
+        if (in.chunk == 0) mbarrier_wait(ring.full(in.slot), in.parity);
+        const uint64_t b = swizzled_descriptor(ring.tokens(at.slot) + at.chunk * R::kBoxBytes);
         for (uint32_t s = 0; s < steps; s++) {
             const uint4 a = fragment(s);
             wgmma_fence();
@@ -140,9 +113,8 @@ template <typename T, typename R> struct Math {
         }
         if (steps % 4) tail(d, steps % 4);
         if (steps % R::kSteps) { /* the last slot was not full */
-            release_weights();
-            release_tokens();
-            at_chunk = 0, at.next();
+            ring.release(out.slot);
+            in.skip(), at.skip(), out.skip();
         }
     }
 };
@@ -158,7 +130,7 @@ template <typename R, bool kAlone> struct Stage {
     static constexpr uint32_t kPass = kAlone ? 64 : R::kTokens, kPasses = R::kTokens / kPass;
     static constexpr uint32_t kFloats = kPass * kPitch;
     static constexpr uint32_t kOwnBytes = kAlone ? R::kMathWarps / 4 * kFloats * 4 : 0;
-    static_assert(kAlone || (R::kMathWarps == 4 && kFloats * 4 <= R::kBarriersAt),
+    static_assert(kAlone || (R::kMathWarps == 4 && kFloats * 4 <= R::kStages * R::kStageBytes),
                   "one warpgroup's fits in the ring");
 
     const uint32_t group, thread; /* warpgroup, thread of it */
@@ -249,18 +221,20 @@ __global__ void __launch_bounds__(threads_of<R>(kResident), kResident)
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
     extern __shared__ __align__(1024) unsigned char shared[];
     const R ring(shared);
-    const uint32_t warp = threadIdx.x / 32;
+    const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32;
 
-    /* Tiles are numbered through groups of token tiles. */
-    const uint32_t row_tiles = ceil_div(a.panels, R::kPanels);
+    /* Tiles are a cluster's: numbered through groups of token tiles; the rank picks the rows. */
+    const uint32_t row_tiles = ceil_div(a.panels, R::kPanels * R::kCluster);
     const uint32_t token_tiles = ceil_div(a.m, R::kTokens), count = row_tiles * token_tiles;
+    const uint32_t cluster = blockIdx.x / R::kCluster, clusters = gridDim.x / R::kCluster;
+    const uint32_t rank = blockIdx.x % R::kCluster;
     const auto tile =
         [&](uint32_t i) { /* first panel, first token */
                           const uint32_t group = i / (row_tiles * kTokenGroup) * kTokenGroup;
                           const uint32_t left = token_tiles - group,
                                          width = left < kTokenGroup ? left : kTokenGroup;
                           const uint32_t index = i % (row_tiles * kTokenGroup);
-                          return make_uint2(index / width * R::kPanels,
+                          return make_uint2((index / width * R::kCluster + rank) * R::kPanels,
                                             (group + index % width) * R::kTokens);
         };
 
@@ -269,13 +243,14 @@ __global__ void __launch_bounds__(threads_of<R>(kResident), kResident)
 
     if (warp >= R::kMathWarps) {
         if constexpr (kResident == 1) registers_down_to<40>();
-        ring.produce(warp - R::kMathWarps, a, &map, tile, blockIdx.x, gridDim.x, count);
+        if (warp == R::kMathWarps && lane == 0)
+            ring.produce(a, &map, tile, cluster, clusters, count);
     } else {
         if constexpr (kResident == 1) registers_up_to<232>();
         Math<T, R> math(ring);
         const Stage<R, kResident == 1> stage(shared);
         wait_for_previous();
-        for (uint32_t i = blockIdx.x; i < count; i += gridDim.x) {
+        for (uint32_t i = cluster; i < count; i += clusters) {
             const uint2 at = tile(i);
             if constexpr (kResident == 1) stage.prefetch(a, at.x, at.y);
             float d[R::kTokens / 2];
@@ -283,22 +258,25 @@ __global__ void __launch_bounds__(threads_of<R>(kResident), kResident)
             stage.template write<T>(a, d, at.x, at.y);
         }
     }
+    ring.fini();
 #endif
 }
 
 template <typename R, int kResident> struct Wide {
     static constexpr uint32_t kShared = R::kSharedBytes + Stage<R, kResident == 1>::kOwnBytes;
-    static_assert(kShared <= (kResident == 1 ? 232448 : kHalfShared), "fits an SM");
+    static_assert(kShared <= 232448, "fits an SM");
 
     static int launch(pgd_dtype type, const GemmArgs &a, const CUtensorMap *map, cudaStream_t s) {
-        uint64_t tiles = (uint64_t)ceil_div(a.panels, R::kPanels) * ceil_div(a.m, R::kTokens);
-        if (tiles > INT32_MAX) return (int)cudaErrorInvalidValue;
-        if (kResident == 1 && tiles > kSms) tiles = kSms;
-        const uint32_t blocks = (uint32_t)tiles, threads = threads_of<R>(kResident);
-        return type == PGD_BF16 ? launch_kernel(gemm_wgmma<__nv_bfloat16, R, kResident>, blocks,
-                                                threads, kShared, s, *map, a)
-                                : launch_kernel(gemm_wgmma<__half, R, kResident>, blocks, threads,
-                                                kShared, s, *map, a);
+        uint64_t clusters =
+            (uint64_t)ceil_div(a.panels, R::kPanels * R::kCluster) * ceil_div(a.m, R::kTokens);
+        if (clusters > INT32_MAX / R::kCluster) return (int)cudaErrorInvalidValue;
+        if (kResident == 1 && clusters > kSms / R::kCluster) clusters = kSms / R::kCluster;
+        const uint32_t blocks = (uint32_t)clusters * R::kCluster;
+        const uint32_t threads = threads_of<R>(kResident);
+        return type == PGD_BF16 ? launch_cluster(gemm_wgmma<__nv_bfloat16, R, kResident>,
+                                                 R::kCluster, blocks, threads, kShared, s, *map, a)
+                                : launch_cluster(gemm_wgmma<__half, R, kResident>, R::kCluster,
+                                                 blocks, threads, kShared, s, *map, a);
     }
     static int init() {
         const auto attribute = cudaFuncAttributeMaxDynamicSharedMemorySize;
@@ -309,12 +287,12 @@ template <typename R, int kResident> struct Wide {
     }
 };
 
-template <int kPanels, int kTokens, int kSteps, int kTokenStages, int kWeightStages, int kGroups,
+template <int kPanels, int kTokens, int kSteps, int kStages, int kGroups, int kCluster,
           int kResident>
 constexpr GemmKernel wide_entry(const char *name) {
-    using R = Ring<kPanels, kTokens, kSteps, kTokenStages, kWeightStages, kGroups * 4>;
+    using R = Ring<kPanels, kTokens, kSteps, kStages, kGroups * 4, kCluster>;
     using W = Wide<R, kResident>;
-    return {name, 0, kTokens, kTokens, kPanels, W::launch, W::init};
+    return {name, 0, kTokens / kCluster, kTokens, kPanels, kCluster, W::launch, W::init};
 }
 
 } // namespace

@@ -4,9 +4,7 @@
  * Bytes: 2 n k written, the source read once. A pack is followed by a synchronisation before the
  * first linear over its result: linears read weights before they wait for the previous kernel.
  *
- * Choice: the kernels give equal bits (gemm.cuh), so it is free to be any function of the shape.
- * The rules below lose at most 3 % against the best tile of each shape and m of test_linear --bench
- * (H100 80GB HBM3, 2026-11-24, on the code before gemm_ring.cuh had two rings). */
+ * Choice: the kernels give equal bits (gemm.cuh), so it is free to be any function of the shape. */
 #include "gemm.cuh"
 
 #include <cudaTypedefs.h>
@@ -127,10 +125,10 @@ Finish finish_of(const pgd_k_linear *a) {
 }
 
 /* The table entry of this tile; -1: none. */
-int find(uint32_t tokens, uint32_t panels) {
+int find(uint32_t tokens, uint32_t panels, uint32_t cluster) {
     for (int i = 1; gemm_kernel(i); i++) {
         const GemmKernel *const g = gemm_kernel(i);
-        if (g->tokens == tokens && g->panels == panels) return i;
+        if (g->tokens == tokens && g->panels == panels && g->cluster == cluster) return i;
     }
     return -1;
 }
@@ -150,7 +148,7 @@ int choose_large(uint32_t m, uint32_t panels) {
         const uint64_t cost = rounds * t.resident * t.tokens * t.panels * 100 / t.percent;
         if (cost >= least) continue;
         least = cost;
-        best = find(t.tokens, t.panels);
+        best = find(t.tokens, t.panels, 1);
     }
     return best;
 }
@@ -160,17 +158,16 @@ int choose_large(uint32_t m, uint32_t panels) {
 int gemm_choose(uint32_t m, uint32_t n, uint32_t k) {
     (void)k;
     const uint32_t panels = ceil_div(n, kPanelRows);
-    /* m <= 64 is the read of the weights. Tiles per SM decide: up to 3 panels an SM (6336 rows), as
-     * few panels a CTA as give each SM one, since the slowest SM sets the time (with 2 or 3 wgmma
-     * takes 32 rows; fewer make the read of x too large); above, 64 rows, which reread x least. */
+    /* narrow: one CTA an SM, with as few panels as that takes */
     const uint32_t narrow = ceil_div(panels, kSms);
-    if (m <= 16) return find(m <= 8 ? 8 : 16, narrow <= 3 ? narrow : 4);
-    if (m <= 64) return find(m <= 32 ? 32 : 64, narrow <= 3 ? 2 : 4);
+    if (m <= 8) return find(8, narrow <= 3 ? narrow : 2, 1);
+    if (m <= 16) return find(16, narrow <= 3 ? narrow : 4, 1);
+    if (m <= 64) return find(m <= 32 ? 32 : 64, narrow <= 3 ? 2 : 4, 1);
     return choose_large(m, panels);
 }
 
 const GemmKernel *gemm_kernel(int i) {
-    static constexpr GemmKernel simple = {"simple", 0, 0, 0, 0, gemm_simple_launch, nullptr};
+    static constexpr GemmKernel simple = {"simple", 0, 0, 0, 0, 0, gemm_simple_launch, nullptr};
     if (i < 0) return nullptr;
     if (i == 0) return &simple;
     i--;
