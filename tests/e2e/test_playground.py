@@ -369,13 +369,21 @@ class Status(BrowserTest):
         page = self.open("/status")
         body = {"model": "pagoda-tiny", "temperature": 0, "max_tokens": 40, "ignore_eos": True,
                 "messages": [{"role": "user", "content": "What is the capital of France? " * 20}]}
-        threads = [threading.Thread(target=self.server.post, args=("/v1/chat/completions", body))
-                   for _ in range(4)]
+        seen = threading.Event()  # the page looks once a second, an answer may take a tenth of that
+
+        def keep_asking():
+            while not seen.is_set():
+                self.server.post("/v1/chat/completions", body)
+
+        threads = [threading.Thread(target=keep_asking) for _ in range(4)]
         for t in threads:
             t.start()
-        page.wait("document.querySelector('#running').textContent > 0")
-        page.wait("document.querySelector('.map .used') !== null")
-        page.wait("document.querySelector('#out-rate').textContent !== '0.00'")
+        try:
+            page.wait("document.querySelector('#running').textContent > 0")
+            page.wait("document.querySelector('.map .used') !== null")
+            page.wait("document.querySelector('#out-rate').textContent !== '0.00'")
+        finally:
+            seen.set()
         for t in threads:
             t.join()
         page.wait("document.querySelector('#running').textContent === '0'")
