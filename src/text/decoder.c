@@ -40,7 +40,7 @@ static void replace_text(pgd_sv s, pgd_sv from, pgd_sv to, pgd_buf *out) {
         pgd_buf_putsv(out, to);
         done = at + from.n;
     }
-    pgd_buf_put(out, s.p + done, s.n - done);
+    if (done < s.n) pgd_buf_put(out, s.p + done, s.n - done); /* an empty s may have no address */
 }
 
 /* WordPiece's clean-up of spaces before punctuation and English contractions, in place. */

@@ -22,8 +22,9 @@ static void finish_head(const qkv_job *j, float *x, const pgd_tensor *norm, uint
     const pgd_qkv_post_args *a = j->a;
     const uint32_t half = a->rotary_dim / 2;
     if (norm->data) j->c->k.norm(x, norm->data, x, PGD_F32, a->head_dim, a->eps);
-    j->c->k.rope(x, (const float *)a->cos.data + (size_t)pos * half,
-                 (const float *)a->sin.data + (size_t)pos * half, half);
+    if (half)
+        j->c->k.rope(x, (const float *)a->cos.data + (size_t)pos * half,
+                     (const float *)a->sin.data + (size_t)pos * half, half);
 }
 
 /* Element d of a position at `slot` of its panel: [d / 2][16][2] or [d][16]. */
