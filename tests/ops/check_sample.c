@@ -447,7 +447,7 @@ static void check_masks(check *c, uint32_t vocab) {
     check_fill(c, r.logits, PGD_F32, ROWS * vocab, 4.0F);
     memcpy(before, r.logits, (size_t)ROWS * vocab * 4);
     for (uint32_t i = 0; i < ROWS * words; i++)
-        mask[i] = i % 3 ? (uint32_t)(check_rand(c) * 2e9F) : i % 2 ? UINT32_MAX : 0;
+        mask[i] = i % 3 ? check_below(c, UINT32_MAX) : i % 2 ? UINT32_MAX : 0;
     for (uint32_t i = 0; i < ROWS; i++) {
         r.seq[i].flags = PGD_PLAN_SAMPLE | (masked[i] ? (uint32_t)PGD_PLAN_MASK : 0U);
         if (i == 4) r.target[i] = 0;

@@ -31,8 +31,7 @@ static void assert_shows(const cli_editor *e, const char *want) {
     pgd_buf got = {0};
     pgd_buf_put(&got, e->text.p, e->cursor);
     pgd_buf_putc(&got, '|');
-    if (e->cursor < e->text.n)
-        pgd_buf_put(&got, e->text.p + e->cursor, e->text.n - e->cursor);
+    if (e->cursor < e->text.n) pgd_buf_put(&got, e->text.p + e->cursor, e->text.n - e->cursor);
     assert_string_equal(got.p, want);
     pgd_buf_fini(&got);
 }
