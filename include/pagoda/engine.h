@@ -58,8 +58,12 @@ void pgd_engine_stop_choice(pgd_engine *e, pgd_request *req, uint32_t choice);
 void pgd_engine_drain(pgd_engine *e);
 /* End everything that is inside with PGD_CANCEL_SHUTDOWN. Any thread. */
 void pgd_engine_cancel_all(pgd_engine *e);
-/* Forget all cached prefixes that nobody uses. Any thread; done at the next step. */
+/* Forget all cached prefixes that no sequence uses, of every namespace. Those in use stay, and are
+ * found again later. Any thread; done between steps, at the next turn. */
 void pgd_engine_reset_prefix_cache(pgd_engine *e);
+/* The same, and the answer comes back on reset->sink. Any thread. Every reset that was asked for
+ * is answered, by a dead engine and at destroy too. */
+void pgd_engine_ask_cache_reset(pgd_engine *e, pgd_cache_reset *reset);
 
 /* One turn of the loop, for tests and simulation: inbox, results, plan, submit. Returns whether
  * anything was done. Not while the thread runs. */

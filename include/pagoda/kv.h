@@ -113,6 +113,8 @@ uint32_t pgd_radix_evict(pgd_radix *r, uint32_t n);
 /* Changes whenever pages enter or leave the tree: a peek stays true while it does not. */
 uint64_t pgd_radix_version(const pgd_radix *r);
 uint32_t pgd_radix_namespaces(const pgd_radix *r);
+/* Pages in the tree, cached and held. */
+uint32_t pgd_radix_pages(const pgd_radix *r);
 /* Check structure, tokens, locks and the evictable set; locked[n] are the nodes that sequences hold
  * locks on (PGD_NO_NODE allowed). Errors: PGD_E_INTERNAL with what is wrong. O(nodes + pages). */
 pgd_status pgd_radix_check(const pgd_radix *r, const uint32_t *locked, uint32_t n, pgd_error *err);

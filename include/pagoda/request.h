@@ -46,11 +46,21 @@ typedef struct pgd_toklog {
 /* Where the engine hands tokens back: one per event loop. wake is called at most once a step, from
  * the engine thread, after everything of the step was pushed. */
 typedef struct pgd_sink {
-    pgd_stack dirty; /* pgd_request.dirty_link */
-    pgd_stack done;  /* pgd_request.done_link */
+    pgd_stack dirty;  /* pgd_request.dirty_link */
+    pgd_stack done;   /* pgd_request.done_link */
+    pgd_stack resets; /* pgd_cache_reset.link */
     void (*wake)(void *ctx);
     void *ctx;
 } pgd_sink;
+
+/* A reset of the prefix cache that somebody waits for. The waiter owns the memory; the engine has
+ * it from the ask until it pushes the link on the sink's stack, which is its last touch. */
+typedef struct pgd_cache_reset {
+    pgd_sink *sink;
+    /* The answer: pages that became free, and cached pages that stay because sequences use them. */
+    uint32_t pages_freed, pages_kept;
+    pgd_link link;
+} pgd_cache_reset;
 
 typedef enum pgd_cancel_reason {
     PGD_CANCEL_NONE = 0,

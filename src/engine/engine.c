@@ -206,6 +206,7 @@ static void end_all(pgd_engine *e) {
     for (uint32_t i = 0; i < e->n_leave; i++)
         e->leave[i]->fence = 0;
     (void)eng_release_passed(e);
+    eng_reset_cache(e); /* whoever waits for one is answered */
     wake_sinks(e);
 }
 

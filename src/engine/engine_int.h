@@ -88,6 +88,7 @@ struct pgd_engine {
     pgd_mailbox *inbox;
     atomic_bool look; /* some request was cancelled or stopped, or a flag below was set */
     atomic_bool draining, cancel_all, reset_cache, fatal, stop;
+    pgd_stack resets; /* pgd_cache_reset.link, not yet answered */
     _Atomic uint32_t n_inside, n_queued;
     _Atomic uint64_t n_notified; /* steps for which the executor has rung */
     shared_stats stats;
@@ -100,6 +101,7 @@ struct pgd_engine {
 /* intake.c: requests come in, are cancelled, end. */
 void eng_intake(pgd_engine *e, bool *did);
 void eng_sweep(pgd_engine *e);           /* cancels, stops and control flags */
+void eng_reset_cache(pgd_engine *e);     /* and answer whoever asked */
 void eng_sweep_deadlines(pgd_engine *e); /* and find the next one */
 void eng_finish_seq(pgd_engine *e, pgd_seq *s, pgd_finish why);
 void eng_cancel_job(pgd_engine *e, pgd_job *job, pgd_cancel_reason why);

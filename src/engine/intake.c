@@ -150,8 +150,23 @@ void eng_sweep(pgd_engine *e) {
         else
             stop_choices(e, job);
     }
-    if (atomic_exchange_explicit(&e->reset_cache, false, memory_order_relaxed))
-        (void)pgd_radix_evict(e->tree, UINT32_MAX);
+    if (atomic_exchange_explicit(&e->reset_cache, false, memory_order_relaxed)) eng_reset_cache(e);
+}
+
+void eng_reset_cache(pgd_engine *e) {
+    /* Those that are taken here were asked for before what follows; a later one sets the flag
+     * again. Several in one turn are one reset. */
+    pgd_link *at = pgd_stack_take_all(&e->resets);
+    const uint32_t freed = pgd_radix_evict(e->tree, UINT32_MAX);
+    while (at) {
+        pgd_link *next = at->next; /* the reset may be gone after the push */
+        pgd_cache_reset *reset = PGD_FROM_LINK(at, pgd_cache_reset, link);
+        reset->pages_freed = freed;
+        reset->pages_kept = pgd_radix_pages(e->tree);
+        eng_note_sink(e, reset->sink);
+        pgd_stack_push(&reset->sink->resets, &reset->link); /* the last touch */
+        at = next;
+    }
 }
 
 void eng_sweep_deadlines(pgd_engine *e) {

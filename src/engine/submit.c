@@ -170,6 +170,11 @@ void pgd_engine_cancel_all(pgd_engine *e) {
     set_look(e);
 }
 
+void pgd_engine_ask_cache_reset(pgd_engine *e, pgd_cache_reset *reset) {
+    pgd_stack_push(&e->resets, &reset->link); /* before the flag: whoever sees that takes this */
+    pgd_engine_reset_prefix_cache(e);
+}
+
 void pgd_engine_reset_prefix_cache(pgd_engine *e) {
     atomic_store_explicit(&e->reset_cache, true, memory_order_relaxed);
     set_look(e);

@@ -89,6 +89,7 @@ static void append_page(pgd_radix *r, uint32_t id, uint32_t page, const int32_t 
     n->last = page;
     n->n_pages++;
     pgd_page_pool_cache(r->pool, page);
+    r->n_in++;
     r->version++;
 }
 
@@ -291,4 +292,8 @@ uint64_t pgd_radix_version(const pgd_radix *r) {
 
 uint32_t pgd_radix_namespaces(const pgd_radix *r) {
     return r->n_roots;
+}
+
+uint32_t pgd_radix_pages(const pgd_radix *r) {
+    return r->n_in;
 }

@@ -71,13 +71,13 @@ static pgd_status check_all(const pgd_radix *r, const uint32_t *locked, uint32_t
                             r->node[id].n_children, r->node[id].lock, children[id], locks[id]);
     for (uint32_t p = 0; p < r->n_pages; p++)
         n_marked += pgd_page_pool_in_tree(r->pool, p);
-    if (n_marked != n_pages || n_used + r->n_free != r->n_nodes || n_roots != r->n_roots ||
-        n_heap != r->n_heap)
+    if (n_marked != n_pages || n_pages != r->n_in || n_used + r->n_free != r->n_nodes ||
+        n_roots != r->n_roots || n_heap != r->n_heap)
         return pgd_fail(err, PGD_E_INTERNAL,
-                        "tree: %u pages in runs, %u marked; %u nodes + %u free of %u; %u roots of "
-                        "%u; %u in the heap of %u",
-                        n_pages, n_marked, n_used, r->n_free, r->n_nodes, n_roots, r->n_roots,
-                        n_heap, r->n_heap);
+                        "tree: %u pages in runs, %u marked, %u counted; %u nodes + %u free of %u; "
+                        "%u roots of %u; %u in the heap of %u",
+                        n_pages, n_marked, r->n_in, n_used, r->n_free, r->n_nodes, n_roots,
+                        r->n_roots, n_heap, r->n_heap);
     return PGD_OK;
 }
 

@@ -103,6 +103,7 @@ uint32_t pgd_radix_evict(pgd_radix *r, uint32_t n) {
         const uint32_t page = leaf->last;
         freed += pgd_page_pool_holders(r->pool, page) == 0;
         pgd_page_pool_uncache(r->pool, page);
+        r->n_in--;
         r->version++;
         leaf->last = r->prev[page];
         if (--leaf->n_pages == 0)

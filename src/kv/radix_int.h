@@ -20,6 +20,7 @@ typedef struct radix_node {
 struct pgd_radix {
     pgd_page_pool *pool;
     uint32_t page_tokens, n_pages;
+    uint32_t n_in; /* pages in the tree */
     uint64_t seed, tick, version;
     int32_t *tok;          /* [n_pages][page_tokens]: tokens of the pages in the tree */
     uint32_t *next, *prev; /* [n_pages]: neighbours within a run */

@@ -16,6 +16,7 @@ typedef struct run {
     pgd_exec *exec;
     pgd_engine *e;
     pgd_sink sink;
+    pgd_cache_reset reset;
     uint64_t now_ns, hash;
     uint32_t n_done, n_refused, n_wakes, turn;
     bool draining;
@@ -148,7 +149,7 @@ static void interfere(run *u) {
         u->draining = true;
         pgd_engine_drain(u->e);
     }
-    if (u->turn == u->s->reset_turn) pgd_engine_reset_prefix_cache(u->e);
+    if (u->turn == u->s->reset_turn) pgd_engine_ask_cache_reset(u->e, &u->reset);
     if (u->turn == u->s->cancel_all_turn) {
         pgd_engine_cancel_all(u->e);
         for (uint32_t i = 0; i < u->s->n_reqs; i++)
@@ -196,6 +197,17 @@ static void check_victims(run *u) {
     }
 }
 
+/* A reset is answered in the turn after it was asked for, and no other time. */
+static void check_reset(run *u) {
+    const bool asked = u->turn == u->s->reset_turn;
+    const pgd_link *at = pgd_stack_take_all(&u->sink.resets);
+    if (at != (asked ? &u->reset.link : NULL) || (at && at->next))
+        blame(u, NULL, "the reset of the prefix cache was not answered once");
+    if (asked && u->reset.pages_freed + u->reset.pages_kept > u->s->sim.limits.n_pages)
+        blame(u, NULL, "the reset freed and kept more pages than there are");
+    if (at) mix(u, u->reset.pages_freed, u->reset.pages_kept);
+}
+
 static void check_turn(run *u) {
     pgd_error err = {0};
     if (pgd_engine_check(u->e, &err) != PGD_OK) blame(u, NULL, err.msg);
@@ -206,6 +218,7 @@ static void check_turn(run *u) {
         blame(u, NULL, "something was pushed and nobody was woken");
     check_victims(u);
     check_ends(u);
+    check_reset(u);
 }
 
 static void check_end(run *u) {
@@ -271,6 +284,7 @@ uint64_t sim_run_scenario(scenario *s, sim_totals *t, char *text, size_t n, cons
     const pgd_clock clock = {.now_ns = virtual_now, .ctx = &u};
     u.sink.wake = woken;
     u.sink.ctx = &u;
+    u.reset.sink = &u.sink;
     s->sim.clock = s->opt.clock = &clock;
     if (pgd_exec_open_sim(&s->sim, &u.exec, &err) != PGD_OK ||
         pgd_engine_create(u.exec, &s->opt, &u.e, &err) != PGD_OK) {

@@ -358,6 +358,66 @@ static void a_reset_forgets_what_nobody_uses(void **state) {
     rig_close(&g);
 }
 
+/* The reset that was answered since the last look; NULL: none. */
+static pgd_cache_reset *answered(rig *g) {
+    pgd_link *const at = pgd_stack_take_all(&g->sink.resets);
+    if (at == NULL) return NULL;
+    assert_null(at->next);
+    return PGD_FROM_LINK(at, pgd_cache_reset, link);
+}
+
+static void a_reset_leaves_running_ones_alone_and_says_what_it_freed(void **state) {
+    (void)state;
+    rig g;
+    rig_req q[3];
+    pgd_cache_reset reset = {.sink = &g.sink};
+    rig_start(&g);
+    rig_run(&g, &q[0], 20, 20, 1, 4); /* leaves the stem, and an answer of its own */
+    rig_run(&g, &q[1], 16, 0, 2, 4);
+    const uint32_t cached = rig_pages(&g).cached;
+    rig_ask(&g, &q[2], 24, 20, 3, 30); /* runs on the stem's pages */
+    while (rig_len(&q[2], 0) < 3)
+        rig_step(&g);
+    const uint32_t n_hit = atomic_load(&q[2].r.n_cached);
+    assert_int_equal(n_hit, 20);
+    const pgd_page_pool_counts before = rig_pages(&g);
+    assert_int_equal(before.cached, cached - n_hit / RIG_PAGE);
+    g.n_wakes = 0;
+    pgd_engine_ask_cache_reset(g.e, &reset);
+    assert_null(answered(&g));
+    (void)pgd_engine_step(g.e);
+    assert_ptr_equal(answered(&g), &reset);
+    assert_int_equal(g.n_wakes, 1);
+    assert_int_equal(reset.pages_freed, before.cached);
+    assert_true(reset.pages_kept >= n_hit / RIG_PAGE);
+    assert_int_equal(rig_pages(&g).cached, 0);
+    assert_true(rig_pages(&g).held >= before.held);
+    rig_settle(&g);
+    assert_true(q[2].done);
+    assert_int_equal(rig_len(&q[2], 0), 30);
+    rig_assert_oracle(&g, &q[2], 0);
+    rig_run(&g, &q[1], 16, 0, 2, 4); /* forgotten */
+    assert_int_equal(atomic_load(&q[1].r.n_cached), 0);
+    rig_run(&g, &q[0], 20, 20, 1, 4); /* kept: it was in use */
+    assert_true(atomic_load(&q[0].r.n_cached) > 0);
+    rig_assert_oracle(&g, &q[0], 0);
+    rig_close(&g);
+}
+
+static void resets_are_answered_by_an_engine_that_ends(void **state) {
+    (void)state;
+    rig g;
+    pgd_cache_reset reset[2] = {{.sink = &g.sink}, {.sink = &g.sink}};
+    rig_start(&g);
+    for (int i = 0; i < 2; i++)
+        pgd_engine_ask_cache_reset(g.e, &reset[i]);
+    rig_close(&g);
+    uint32_t n = 0;
+    for (pgd_link *at = pgd_stack_take_all(&g.sink.resets); at; at = at->next)
+        n++;
+    assert_int_equal(n, 2);
+}
+
 static void a_sink_is_woken_once_a_turn(void **state) {
     (void)state;
     rig g;
@@ -414,6 +474,8 @@ int main(void) {
         cmocka_unit_test(a_prompt_is_pooled_in_chunks_and_without_the_cache),
         cmocka_unit_test(one_token_has_nothing_to_score),
         cmocka_unit_test(a_reset_forgets_what_nobody_uses),
+        cmocka_unit_test(a_reset_leaves_running_ones_alone_and_says_what_it_freed),
+        cmocka_unit_test(resets_are_answered_by_an_engine_that_ends),
         cmocka_unit_test(a_sink_is_woken_once_a_turn),
         cmocka_unit_test(destroy_ends_what_is_inside_with_an_error),
     };

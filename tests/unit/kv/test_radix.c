@@ -174,9 +174,11 @@ static void a_split_keeps_locks(void **state) {
     assert_int_equal(u[1].n_pages, 2);
     check(&r, u, 2);
     assert_int_equal(pgd_radix_evict(r.tree, 16), 0);
+    assert_int_equal(pgd_radix_pages(r.tree), 4);
     end(&r, &u[0]);
     check(&r, u, 2);
     assert_int_equal(pgd_radix_evict(r.tree, 16), 2); /* cccc dddd; the rest is locked */
+    assert_int_equal(pgd_radix_pages(r.tree), 2);
     end(&r, &u[1]);
     assert_int_equal(pgd_radix_evict(r.tree, 16), 2);
     assert_int_equal(pgd_radix_namespaces(r.tree), 0);
