@@ -11,19 +11,14 @@
 #include <string.h>
 
 #include "call.h"
-
 #include "pagoda/jsonw.h"
+#include "translate.h"
 
 enum { END_TOKEN = 0 }; /* any would do: its own state is never computed */
 
 static pgd_status bad(api_error *e, const char *param, const char *supported) {
     return api_fail(e, PGD_E_INVALID, "invalid_value", param,
                     "Invalid value for '%s'. Supported values are: %s.", param, supported);
-}
-
-static bool is(const pgd_json *v, const char *text) {
-    pgd_sv s;
-    return pgd_json_as_str(v, &s) && pgd_sv_eq(s, pgd_sv_c(text));
 }
 
 static pgd_status read_options(pgd_call *c, const pgd_json *body) {
@@ -34,11 +29,11 @@ static pgd_status read_options(pgd_call *c, const pgd_json *body) {
     const pgd_json *const dims = pgd_json_get(body, "dimensions");
     int64_t n;
     bool scale = true;
-    c->embed.base64 = is(format, "base64");
-    c->embed.mean = is(pooling, "mean");
-    if (!pgd_json_is_null(format) && !c->embed.base64 && !is(format, "float"))
+    c->embed.base64 = api_is_str(format, "base64");
+    c->embed.mean = api_is_str(pooling, "mean");
+    if (!pgd_json_is_null(format) && !c->embed.base64 && !api_is_str(format, "float"))
         return bad(e, "encoding_format", "'float' and 'base64'");
-    if (!pgd_json_is_null(pooling) && !c->embed.mean && !is(pooling, "last"))
+    if (!pgd_json_is_null(pooling) && !c->embed.mean && !api_is_str(pooling, "last"))
         return bad(e, "pooling", "'last' and 'mean'");
     if (!pgd_json_is_null(normalize) && !pgd_json_as_bool(normalize, &scale))
         return api_fail_type(e, "normalize", "a boolean", normalize);
@@ -67,10 +62,7 @@ static pgd_status translate(pgd_call *c, const pgd_json *body, pgd_buf *out) {
     static const char *const keys[] = {
         "model",      "add_special_tokens",     "cache_salt",      "priority",
         "request_id", "truncate_prompt_tokens", "truncation_side", "user"};
-    if (pgd_json_typeof(body) != PGD_JSON_OBJECT)
-        return api_fail(&c->err, PGD_E_INVALID, NULL, NULL,
-                        "The request body must be a JSON object, but got %s.",
-                        pgd_json_type_name(body));
+    PGD_TRY(api_check_object(&c->err, body));
     if (!c->model->embeddings)
         return api_fail(&c->err, PGD_E_UNSUPPORTED, "unsupported_value", "model",
                         "This server does not serve embeddings; see --enable-embeddings.");
@@ -79,14 +71,8 @@ static pgd_status translate(pgd_call *c, const pgd_json *body, pgd_buf *out) {
     pgd_jsonw w;
     pgd_jsonw_init(&w, out);
     pgd_jsonw_obj(&w);
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        const pgd_json *const v = pgd_json_get(body, keys[i]);
-        if (pgd_json_is_null(v)) continue;
-        pgd_jsonw_key(&w, keys[i]);
-        pgd_jsonw_node(&w, v);
-    }
-    pgd_jsonw_key(&w, "prompt");
-    pgd_jsonw_node(&w, pgd_json_get(body, "input"));
+    api_put_members(&w, body, keys, sizeof keys / sizeof keys[0]);
+    api_key_node(&w, "prompt", pgd_json_get(body, "input"));
     pgd_jsonw_key(&w, "max_tokens");
     pgd_jsonw_i64(&w, 0);
     pgd_jsonw_end_obj(&w);

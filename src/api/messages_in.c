@@ -12,6 +12,7 @@
 #include "call.h"
 #include "pagoda/jsonw.h"
 #include "pagoda/log.h"
+#include "translate.h"
 
 enum { DEFAULT_MAX_TOKENS = 4096 };
 
@@ -36,34 +37,15 @@ static pgd_status bad(reader *r, pgd_status st, const char *why, const char *pat
     return api_fail(&r->c->err, st, code, at, "%s: %s", at, why);
 }
 
-static const pgd_json *member(const pgd_json *obj, const char *key) {
-    const pgd_json *const v = pgd_json_get(obj, key);
-    return pgd_json_is_null(v) ? NULL : v;
-}
-
-static bool is(const pgd_json *v, const char *text) {
-    pgd_sv s;
-    return pgd_json_as_str(v, &s) && pgd_sv_eq(s, pgd_sv_c(text));
-}
-
-static bool is_type(const pgd_json *block, const char *type) {
-    return is(pgd_json_get(block, "type"), type);
-}
-
-static void key_str(reader *r, const char *key, pgd_sv s) {
-    pgd_jsonw_key(&r->w, key);
-    pgd_jsonw_str(&r->w, s);
-}
-
 static void open_message(reader *r, const char *role) {
     pgd_jsonw_obj(&r->w);
-    key_str(r, "role", pgd_sv_c(role));
+    api_key_str(&r->w, "role", pgd_sv_c(role));
 }
 
 static void put_part(reader *r, pgd_sv text) {
     pgd_jsonw_obj(&r->w);
-    key_str(r, "type", PGD_SV("text"));
-    key_str(r, "text", text);
+    api_key_str(&r->w, "type", PGD_SV("text"));
+    api_key_str(&r->w, "text", text);
     pgd_jsonw_end_obj(&r->w);
 }
 
@@ -72,17 +54,17 @@ static void put_part(reader *r, pgd_sv text) {
 /* The text of a block, or why it has none. A document counts if it is plain text. */
 static pgd_status block_text(reader *r, const pgd_json *block, const char *path, pgd_sv *out) {
     pgd_sv type = {"", 0};
-    if (is_type(block, "text")) {
+    if (api_has_type(block, "text")) {
         if (pgd_json_as_str(pgd_json_get(block, "text"), out)) return PGD_OK;
         return bad(r, PGD_E_INVALID, "Input should be a valid string", "%s.text", path);
     }
-    const pgd_json *const source = member(block, "source");
-    if (is_type(block, "document") && is_type(source, "text") &&
+    const pgd_json *const source = api_member(block, "source");
+    if (api_has_type(block, "document") && api_has_type(source, "text") &&
         pgd_json_as_str(pgd_json_get(source, "data"), out))
         return PGD_OK;
     if (!pgd_json_as_str(pgd_json_get(block, "type"), &type))
         return bad(r, PGD_E_INVALID, "Field required", "%s.type", path);
-    if (is_type(block, "image") || is_type(block, "document"))
+    if (api_has_type(block, "image") || api_has_type(block, "document"))
         return bad(r, PGD_E_UNSUPPORTED, "this model takes text content only", "%s.type", path);
     char quoted[API_QUOTE_BYTES], why[160];
     (void)snprintf(why, sizeof why, "Input tag '%s' is not one that is expected here",
@@ -115,7 +97,7 @@ static pgd_status put_blocks(reader *r, const pgd_json *blocks, const char *path
 static pgd_status put_content(reader *r, const pgd_json *content, const char *path) {
     pgd_sv text = {"", 0};
     if (!content || pgd_json_as_str(content, &text)) {
-        key_str(r, "content", text);
+        api_key_str(&r->w, "content", text);
         return PGD_OK;
     }
     if (pgd_json_typeof(content) != PGD_JSON_ARRAY)
@@ -138,7 +120,7 @@ static pgd_status put_system(reader *r, const pgd_json *system) {
 static bool was_called(const reader *r, pgd_sv id) {
     pgd_sv s;
     for (const pgd_json *b = pgd_json_first(r->calls); b; b = pgd_json_next(b))
-        if (is_type(b, "tool_use") && pgd_json_as_str(pgd_json_get(b, "id"), &s) &&
+        if (api_has_type(b, "tool_use") && pgd_json_as_str(pgd_json_get(b, "id"), &s) &&
             pgd_sv_eq(s, id))
             return true;
     return false;
@@ -157,9 +139,9 @@ static pgd_status put_result(reader *r, const pgd_json *block, size_t i) {
                         "previous message.",
                         path, api_quote(quoted, id));
     open_message(r, "tool");
-    key_str(r, "tool_call_id", id);
+    api_key_str(&r->w, "tool_call_id", id);
     (void)snprintf(path, sizeof path, "messages.%zu.content.%zu.content", r->m, i);
-    PGD_TRY(put_content(r, member(block, "content"), path));
+    PGD_TRY(put_content(r, api_member(block, "content"), path));
     pgd_jsonw_end_obj(&r->w);
     return PGD_OK;
 }
@@ -167,7 +149,7 @@ static pgd_status put_result(reader *r, const pgd_json *block, size_t i) {
 static pgd_status put_user(reader *r, const pgd_json *content) {
     size_t i = 0, n_results = 0;
     for (const pgd_json *b = pgd_json_first(content); b; b = pgd_json_next(b), i++) {
-        if (!is_type(b, "tool_result")) continue;
+        if (!api_has_type(b, "tool_result")) continue;
         n_results++;
         PGD_TRY(put_result(r, b, i));
     }
@@ -179,7 +161,7 @@ static pgd_status put_user(reader *r, const pgd_json *content) {
     for (const pgd_json *b = pgd_json_first(content); b; b = pgd_json_next(b), i++) {
         char path[API_PARAM_BYTES];
         pgd_sv text = {"", 0};
-        if (is_type(b, "tool_result")) continue;
+        if (api_has_type(b, "tool_result")) continue;
         (void)snprintf(path, sizeof path, "messages.%zu.content.%zu", r->m, i);
         PGD_TRY(block_text(r, b, path, &text));
         put_part(r, text);
@@ -193,7 +175,7 @@ static pgd_status put_user(reader *r, const pgd_json *content) {
 
 static pgd_status put_call(reader *r, const pgd_json *block, size_t i) {
     pgd_sv id, name;
-    const pgd_json *const input = member(block, "input");
+    const pgd_json *const input = api_member(block, "input");
     if (!pgd_json_as_str(pgd_json_get(block, "id"), &id))
         return bad(r, PGD_E_INVALID, "Field required", "messages.%zu.content.%zu.id", r->m, i);
     if (!pgd_json_as_str(pgd_json_get(block, "name"), &name))
@@ -202,11 +184,11 @@ static pgd_status put_call(reader *r, const pgd_json *block, size_t i) {
         return bad(r, PGD_E_INVALID, "Input should be an object", "messages.%zu.content.%zu.input",
                    r->m, i);
     pgd_jsonw_obj(&r->w);
-    key_str(r, "id", id);
-    key_str(r, "type", PGD_SV("function"));
+    api_key_str(&r->w, "id", id);
+    api_key_str(&r->w, "type", PGD_SV("function"));
     pgd_jsonw_key(&r->w, "function");
     pgd_jsonw_obj(&r->w);
-    key_str(r, "name", name);
+    api_key_str(&r->w, "name", name);
     pgd_jsonw_key(&r->w, "arguments");
     if (input) {
         pgd_jsonw_node(&r->w, input);
@@ -226,7 +208,7 @@ static bool is_dropped(const pgd_json *b) {
                                         "mcp_tool_use",           "mcp_tool_result",
                                         "container_upload",       "code_execution_tool_result"};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
-        if (is_type(b, types[i])) return true;
+        if (api_has_type(b, types[i])) return true;
     return false;
 }
 
@@ -243,11 +225,11 @@ static pgd_status put_texts(reader *r, const pgd_json *content, turn *t) {
         char path[API_PARAM_BYTES];
         pgd_sv text = {"", 0};
         (void)snprintf(path, sizeof path, "messages.%zu.content.%zu", r->m, i);
-        if (is_type(b, "thinking")) {
+        if (api_has_type(b, "thinking")) {
             if (!pgd_json_as_str(pgd_json_get(b, "thinking"), &text))
                 return bad(r, PGD_E_INVALID, "Field required", "%s.thinking", path);
             pgd_buf_putsv(&t->thinking, text);
-        } else if (is_type(b, "tool_use")) {
+        } else if (api_has_type(b, "tool_use")) {
             t->n_calls++;
         } else if (!is_dropped(b)) {
             PGD_TRY(block_text(r, b, path, &text));
@@ -263,13 +245,13 @@ static pgd_status put_assistant(reader *r, const pgd_json *content, turn *t) {
     open_message(r, "assistant");
     PGD_TRY(put_texts(r, content, t));
     if (t->thinking.failed) return api_fail_nomem(&r->c->err);
-    if (t->thinking.n) key_str(r, "reasoning_content", pgd_buf_sv(&t->thinking));
+    if (t->thinking.n) api_key_str(&r->w, "reasoning_content", pgd_buf_sv(&t->thinking));
     if (t->n_calls) {
         size_t i = 0;
         pgd_jsonw_key(&r->w, "tool_calls");
         pgd_jsonw_arr(&r->w);
         for (const pgd_json *b = pgd_json_first(content); b; b = pgd_json_next(b), i++)
-            if (is_type(b, "tool_use")) PGD_TRY(put_call(r, b, i));
+            if (api_has_type(b, "tool_use")) PGD_TRY(put_call(r, b, i));
         pgd_jsonw_end_arr(&r->w);
     }
     pgd_jsonw_end_obj(&r->w);
@@ -280,12 +262,14 @@ static pgd_status put_assistant(reader *r, const pgd_json *content, turn *t) {
 
 /* *open: the message is text of the assistant, which may be gone on with. */
 static pgd_status put_message(reader *r, const pgd_json *msg, bool *open) {
-    const pgd_json *const role = pgd_json_get(msg, "role"), *const content = member(msg, "content");
-    const bool assistant = is(role, "assistant");
+    const pgd_json *const role = pgd_json_get(msg, "role"), *const content =
+                                                                api_member(msg, "content");
+    const bool assistant = api_is_str(role, "assistant");
     *open = false;
     if (pgd_json_typeof(msg) != PGD_JSON_OBJECT)
         return bad(r, PGD_E_INVALID, "Input should be an object", "messages.%zu", r->m);
-    if (!assistant && !is(role, "user") && !is(role, "system") && !is(role, "developer"))
+    if (!assistant && !api_is_str(role, "user") && !api_is_str(role, "system") &&
+        !api_is_str(role, "developer"))
         return bad(r, PGD_E_INVALID, "Input should be 'user' or 'assistant'", "messages.%zu.role",
                    r->m);
     if (!content) return bad(r, PGD_E_INVALID, "Field required", "messages.%zu.content", r->m);
@@ -294,7 +278,7 @@ static pgd_status put_message(reader *r, const pgd_json *msg, bool *open) {
     const bool blocks = pgd_json_typeof(content) == PGD_JSON_ARRAY;
     if (blocks && pgd_json_count(content) > API_MAX_PARTS)
         return bad(r, PGD_E_INVALID, "too many blocks", "%s", path);
-    if (blocks && is(role, "user")) return put_user(r, content);
+    if (blocks && api_is_str(role, "user")) return put_user(r, content);
     if (blocks && assistant) {
         turn t = {0};
         const pgd_status st = put_assistant(r, content, &t);
@@ -312,7 +296,7 @@ static pgd_status put_message(reader *r, const pgd_json *msg, bool *open) {
 }
 
 static pgd_status put_messages(reader *r, const pgd_json *body) {
-    const pgd_json *const messages = member(body, "messages");
+    const pgd_json *const messages = api_member(body, "messages");
     if (!messages) return bad(r, PGD_E_INVALID, "Field required", "messages");
     if (pgd_json_typeof(messages) != PGD_JSON_ARRAY)
         return bad(r, PGD_E_INVALID, "Input should be a valid array", "messages");
@@ -323,16 +307,14 @@ static pgd_status put_messages(reader *r, const pgd_json *body) {
     bool open = false;
     pgd_jsonw_key(&r->w, "messages");
     pgd_jsonw_arr(&r->w);
-    PGD_TRY(put_system(r, member(body, "system")));
+    PGD_TRY(put_system(r, api_member(body, "system")));
     for (const pgd_json *m = pgd_json_first(messages); m; m = pgd_json_next(m), r->m++) {
         PGD_TRY(put_message(r, m, &open));
-        r->calls = is(pgd_json_get(m, "role"), "assistant") ? member(m, "content") : NULL;
+        r->calls =
+            api_is_str(pgd_json_get(m, "role"), "assistant") ? api_member(m, "content") : NULL;
     }
     pgd_jsonw_end_arr(&r->w);
-    if (open) {
-        pgd_jsonw_key(&r->w, "continue_final_message");
-        pgd_jsonw_bool(&r->w, true);
-    }
+    if (open) api_key_bool(&r->w, "continue_final_message", true);
     return PGD_OK;
 }
 
@@ -341,7 +323,7 @@ static pgd_status put_messages(reader *r, const pgd_json *body) {
 /* Tools that the client runs; those of Anthropic's servers have a type of their own and no schema.
  */
 static bool is_client_tool(const pgd_json *t) {
-    return !member(t, "type") || is_type(t, "custom") || member(t, "input_schema");
+    return !api_member(t, "type") || api_has_type(t, "custom") || api_member(t, "input_schema");
 }
 
 static pgd_status put_tool(reader *r, const pgd_json *t, size_t i) {
@@ -349,57 +331,39 @@ static pgd_status put_tool(reader *r, const pgd_json *t, size_t i) {
     pgd_sv name;
     if (!pgd_json_as_str(pgd_json_get(t, "name"), &name) || !name.n)
         return bad(r, PGD_E_INVALID, "Field required", "tools.%zu.name", i);
-    pgd_jsonw_obj(&r->w);
-    key_str(r, "type", PGD_SV("function"));
-    pgd_jsonw_key(&r->w, "function");
-    pgd_jsonw_obj(&r->w);
-    key_str(r, "name", name);
-    for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
-        if (!member(t, keys[k])) continue;
-        pgd_jsonw_key(&r->w, keys[k]);
-        pgd_jsonw_node(&r->w, member(t, keys[k]));
-    }
-    if (member(t, "input_schema")) {
-        pgd_jsonw_key(&r->w, "parameters");
-        pgd_jsonw_node(&r->w, member(t, "input_schema"));
-    }
-    pgd_jsonw_end_obj(&r->w);
-    pgd_jsonw_end_obj(&r->w);
+    const pgd_json *const schema = api_member(t, "input_schema");
+    api_open_function(&r->w, name);
+    api_put_members(&r->w, t, keys, sizeof keys / sizeof keys[0]);
+    if (schema) api_key_node(&r->w, "parameters", schema);
+    api_close_function(&r->w);
     return PGD_OK;
 }
 
 static pgd_status put_tool_choice(reader *r, const pgd_json *choice) {
     static const char *const names[][2] = {{"auto", "auto"}, {"any", "required"}, {"none", "none"}};
     bool one = false;
-    if (pgd_json_as_bool(member(choice, "disable_parallel_tool_use"), &one) && one) {
-        pgd_jsonw_key(&r->w, "parallel_tool_calls");
-        pgd_jsonw_bool(&r->w, false);
-    }
+    if (pgd_json_as_bool(api_member(choice, "disable_parallel_tool_use"), &one) && one)
+        api_key_bool(&r->w, "parallel_tool_calls", false);
     pgd_jsonw_key(&r->w, "tool_choice");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (!is_type(choice, names[i][0])) continue;
+        if (!api_has_type(choice, names[i][0])) continue;
         pgd_jsonw_cstr(&r->w, names[i][1]);
         return PGD_OK;
     }
     pgd_sv name;
-    if (!is_type(choice, "tool"))
+    if (!api_has_type(choice, "tool"))
         return bad(r, PGD_E_INVALID, "Input should be 'auto', 'any', 'tool' or 'none'",
                    "tool_choice.type");
     if (!pgd_json_as_str(pgd_json_get(choice, "name"), &name))
         return bad(r, PGD_E_INVALID, "Field required", "tool_choice.name");
-    pgd_jsonw_obj(&r->w);
-    key_str(r, "type", PGD_SV("function"));
-    pgd_jsonw_key(&r->w, "function");
-    pgd_jsonw_obj(&r->w);
-    key_str(r, "name", name);
-    pgd_jsonw_end_obj(&r->w);
-    pgd_jsonw_end_obj(&r->w);
+    api_open_function(&r->w, name);
+    api_close_function(&r->w);
     return PGD_OK;
 }
 
 static pgd_status put_tools(reader *r, const pgd_json *body) {
-    const pgd_json *const tools = member(body, "tools"), *const choice =
-                                                             member(body, "tool_choice");
+    const pgd_json *const tools = api_member(body, "tools"), *const choice =
+                                                                 api_member(body, "tool_choice");
     size_t i = 0, n = 0;
     if (!tools) return PGD_OK;
     if (pgd_json_typeof(tools) != PGD_JSON_ARRAY)
@@ -419,60 +383,34 @@ static pgd_status put_tools(reader *r, const pgd_json *body) {
 
 /* ---- all else ---- */
 
-static void put_flag(reader *r, const char *key, bool v) {
-    pgd_jsonw_key(&r->w, key);
-    pgd_jsonw_bool(&r->w, v);
-}
-
-/* Thinking on or off goes to the template by the names that model families use; adaptive, and
- * nothing said, leave it to the template. The client's own arguments come last and win. */
+/* Adaptive thinking, and nothing said, leave it to the template. */
 static pgd_status put_kwargs(reader *r, const pgd_json *body) {
-    const pgd_json *const thinking = member(body, "thinking");
-    const pgd_json *const own = member(body, "chat_template_kwargs");
-    const bool on = is_type(thinking, "enabled"), off = is_type(thinking, "disabled");
-    if (thinking && !on && !off && !is_type(thinking, "adaptive"))
+    const pgd_json *const thinking = api_member(body, "thinking");
+    const pgd_json *const own = api_member(body, "chat_template_kwargs");
+    const bool on = api_has_type(thinking, "enabled"), off = api_has_type(thinking, "disabled");
+    if (thinking && !on && !off && !api_has_type(thinking, "adaptive"))
         return bad(r, PGD_E_INVALID, "Input should be 'enabled', 'disabled' or 'adaptive'",
                    "thinking.type");
     if (own && pgd_json_typeof(own) != PGD_JSON_OBJECT)
         return bad(r, PGD_E_INVALID, "Input should be an object", "chat_template_kwargs");
-    if (!on && !off && !own) return PGD_OK;
-    pgd_jsonw_key(&r->w, "chat_template_kwargs");
-    pgd_jsonw_obj(&r->w);
-    if (on || off) {
-        put_flag(r, "enable_thinking", on);
-        put_flag(r, "thinking", on);
-    }
-    for (const pgd_json *v = pgd_json_first(own); v; v = pgd_json_next(v)) {
-        pgd_jsonw_key(&r->w, pgd_json_key(v));
-        pgd_jsonw_node(&r->w, v);
-    }
-    pgd_jsonw_end_obj(&r->w);
+    api_put_kwargs(&r->w, on ? API_THINK_ON : off ? API_THINK_OFF : API_THINK_UNSAID, own);
     return PGD_OK;
 }
 
 static void put_output_config(reader *r, const pgd_json *config) {
-    const pgd_json *const effort = member(config, "effort"), *const format =
-                                                                 member(config, "format");
-    if (effort) {
-        pgd_jsonw_key(&r->w, "reasoning_effort");
-        pgd_jsonw_node(&r->w, effort);
-    }
-    if (!is_type(format, "json_schema")) return;
-    pgd_jsonw_key(&r->w, "response_format");
-    pgd_jsonw_obj(&r->w);
-    key_str(r, "type", PGD_SV("json_schema"));
-    pgd_jsonw_key(&r->w, "json_schema");
-    pgd_jsonw_obj(&r->w);
-    key_str(r, "name", PGD_SV("output"));
-    put_flag(r, "strict", true);
-    pgd_jsonw_key(&r->w, "schema");
-    pgd_jsonw_node(&r->w, member(format, "schema"));
-    pgd_jsonw_end_obj(&r->w);
-    pgd_jsonw_end_obj(&r->w);
+    const pgd_json *const effort = api_member(config, "effort"), *const format =
+                                                                     api_member(config, "format");
+    if (effort) api_key_node(&r->w, "reasoning_effort", effort);
+    if (!api_has_type(format, "json_schema")) return;
+    api_open_schema(&r->w);
+    api_key_str(&r->w, "name", PGD_SV("output"));
+    api_key_bool(&r->w, "strict", true);
+    api_key_node(&r->w, "schema", api_member(format, "schema"));
+    api_close_schema(&r->w);
 }
 
 static pgd_status put_max_tokens(reader *r, const pgd_json *body) {
-    const pgd_json *const v = member(body, "max_tokens");
+    const pgd_json *const v = api_member(body, "max_tokens");
     int64_t n = DEFAULT_MAX_TOKENS;
     if (v && !pgd_json_as_i64(v, &n))
         return bad(r, PGD_E_INVALID, "Input should be a valid integer", "max_tokens");
@@ -496,58 +434,24 @@ static pgd_status put_stops(reader *r, const pgd_json *v) {
         if (!pgd_json_as_str(x, &s) || !s.n || s.n > API_MAX_STOP_BYTES)
             return bad(r, PGD_E_INVALID, "Input should be a string of 1 to 1024 bytes",
                        "stop_sequences.%zu", i);
-    pgd_jsonw_key(&r->w, "stop");
-    pgd_jsonw_node(&r->w, v);
+    api_key_node(&r->w, "stop", v);
     return PGD_OK;
-}
-
-/* What both protocols name alike, and extensions of the chat route. */
-static void put_same(reader *r, const pgd_json *body) {
-    static const char *const keys[] = {"model",
-                                       "stream",
-                                       "temperature",
-                                       "top_p",
-                                       "top_k",
-                                       "min_p",
-                                       "seed",
-                                       "repetition_penalty",
-                                       "cache_salt",
-                                       "priority",
-                                       "presence_penalty",
-                                       "frequency_penalty",
-                                       "ignore_eos",
-                                       "min_tokens",
-                                       "stop_token_ids",
-                                       "logit_bias",
-                                       "documents",
-                                       "request_id",
-                                       "structured_outputs",
-                                       "include_reasoning",
-                                       "skip_special_tokens"};
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        const pgd_json *const v = member(body, keys[i]);
-        if (!v) continue;
-        pgd_jsonw_key(&r->w, keys[i]);
-        pgd_jsonw_node(&r->w, v);
-    }
 }
 
 pgd_status api_messages_to_chat(pgd_call *c, const pgd_json *body, pgd_buf *out) {
     reader r = {.c = c};
-    if (pgd_json_typeof(body) != PGD_JSON_OBJECT)
-        return api_fail(&c->err, PGD_E_INVALID, NULL, NULL,
-                        "The request body must be a JSON object, but got %s.",
-                        pgd_json_type_name(body));
-    if (!member(body, "model")) return bad(&r, PGD_E_INVALID, "Field required", "model");
+    PGD_TRY(api_check_object(&c->err, body));
+    if (!api_member(body, "model")) return bad(&r, PGD_E_INVALID, "Field required", "model");
     pgd_jsonw_init(&r.w, out);
     pgd_jsonw_obj(&r.w);
-    put_same(&r, body);
+    api_put_same(&r.w, body);
+    api_put_members(&r.w, body, (const char *const[]){"include_reasoning"}, 1);
     if (c->route == PGD_ROUTE_MESSAGES) PGD_TRY(put_max_tokens(&r, body));
     PGD_TRY(put_messages(&r, body));
     PGD_TRY(put_tools(&r, body));
-    PGD_TRY(put_stops(&r, member(body, "stop_sequences")));
+    PGD_TRY(put_stops(&r, api_member(body, "stop_sequences")));
     PGD_TRY(put_kwargs(&r, body));
-    put_output_config(&r, member(body, "output_config"));
+    put_output_config(&r, api_member(body, "output_config"));
     pgd_jsonw_end_obj(&r.w);
     return PGD_OK;
 }

@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "translate.h"
+
 typedef enum row_kind {
     ROW_BOOL,
     ROW_INT,
@@ -268,10 +270,7 @@ static pgd_status read_value(const row *r, const pgd_json *v, api_fields *out, a
 
 pgd_status api_fields_read(const pgd_json *body, unsigned route, api_fields *out, api_error *e) {
     *out = (api_fields){0};
-    if (pgd_json_typeof(body) != PGD_JSON_OBJECT)
-        return api_fail(e, PGD_E_INVALID, NULL, NULL,
-                        "The request body must be a JSON object, but got %s.",
-                        pgd_json_type_name(body));
+    PGD_TRY(api_check_object(e, body));
     const pgd_json *last[N_ROWS] = {0};
     for (const pgd_json *v = pgd_json_first(body); v; v = pgd_json_next(v)) {
         const row *const r = find_row(pgd_json_key(v), route);

@@ -13,6 +13,7 @@
 #include "pagoda/map.h"
 #include "pagoda/str.h"
 #include "response_store.h"
+#include "translate.h"
 
 struct pgd_call;
 
@@ -56,11 +57,6 @@ typedef struct api_reader {
     api_kept *previous; /* counted */
 } api_reader;
 
-/* responses_in.c: readers for all its files. */
-const pgd_json *api_member(const pgd_json *obj, const char *key);
-bool api_is_str(const pgd_json *v, const char *text);
-bool api_has_type(const pgd_json *v, const char *type);
-void api_key_str(pgd_jsonw *w, const char *key, pgd_sv s);
 /* response_items.c: items of an array as messages; path is the array's name in errors. */
 pgd_status api_put_items(api_reader *r, const pgd_json *items, const char *path);
 /* Close the assistant's turn, if one is open. */

@@ -164,6 +164,27 @@ static pgd_status put_call(api_reader *r, const pgd_json *item, const char *path
 
 /* ---- other items ---- */
 
+/* A message of anybody but the assistant; call: the id of the call that it answers, or "". */
+static pgd_status put_other(api_reader *r, const char *role, pgd_sv call, const pgd_json *content,
+                            const char *path) {
+    PGD_TRY(api_end_turn(r));
+    pgd_buf parts = {0};
+    pgd_status st = put_parts(r, content, path, &parts);
+    if (st == PGD_OK && parts.failed) st = api_fail_nomem(r->e);
+    if (st == PGD_OK) {
+        pgd_jsonw_obj(&r->w);
+        api_key_str(&r->w, "role", pgd_sv_c(role));
+        if (call.n) api_key_str(&r->w, "tool_call_id", call);
+        pgd_jsonw_key(&r->w, "content");
+        pgd_jsonw_arr(&r->w);
+        if (parts.n) pgd_jsonw_raw(&r->w, pgd_buf_sv(&parts));
+        pgd_jsonw_end_arr(&r->w);
+        pgd_jsonw_end_obj(&r->w);
+    }
+    pgd_buf_fini(&parts);
+    return st;
+}
+
 static pgd_status put_output(api_reader *r, const pgd_json *item, const char *path) {
     pgd_sv id;
     uint64_t seen;
@@ -173,23 +194,8 @@ static pgd_status put_output(api_reader *r, const pgd_json *item, const char *pa
         return api_fail(r->e, PGD_E_INVALID, "invalid_value", "input",
                         "No tool call found for function call output with call_id %s.",
                         api_quote(quoted, id));
-    PGD_TRY(api_end_turn(r));
-    pgd_buf parts = {0};
     (void)snprintf(at, sizeof at, "%s.output", path);
-    pgd_status st = put_parts(r, api_member(item, "output"), at, &parts);
-    if (st == PGD_OK && parts.failed) st = api_fail_nomem(r->e);
-    if (st == PGD_OK) {
-        pgd_jsonw_obj(&r->w);
-        api_key_str(&r->w, "role", PGD_SV("tool"));
-        api_key_str(&r->w, "tool_call_id", id);
-        pgd_jsonw_key(&r->w, "content");
-        pgd_jsonw_arr(&r->w);
-        if (parts.n) pgd_jsonw_raw(&r->w, pgd_buf_sv(&parts));
-        pgd_jsonw_end_arr(&r->w);
-        pgd_jsonw_end_obj(&r->w);
-    }
-    pgd_buf_fini(&parts);
-    return st;
+    return put_other(r, "tool", id, api_member(item, "output"), at);
 }
 
 static pgd_status put_message(api_reader *r, const pgd_json *item, const char *path) {
@@ -209,21 +215,7 @@ static pgd_status put_message(api_reader *r, const pgd_json *item, const char *p
     if (i == 3)
         return bad(r, PGD_E_INVALID, path, "role",
                    "expected 'user', 'system', 'developer' or 'assistant'");
-    PGD_TRY(api_end_turn(r));
-    pgd_buf parts = {0};
-    pgd_status st = put_parts(r, content, at, &parts);
-    if (st == PGD_OK && parts.failed) st = api_fail_nomem(r->e);
-    if (st == PGD_OK) {
-        pgd_jsonw_obj(&r->w);
-        api_key_str(&r->w, "role", pgd_sv_c(roles[i]));
-        pgd_jsonw_key(&r->w, "content");
-        pgd_jsonw_arr(&r->w);
-        if (parts.n) pgd_jsonw_raw(&r->w, pgd_buf_sv(&parts));
-        pgd_jsonw_end_arr(&r->w);
-        pgd_jsonw_end_obj(&r->w);
-    }
-    pgd_buf_fini(&parts);
-    return st;
+    return put_other(r, roles[i], (pgd_sv){"", 0}, content, at);
 }
 
 /* Accounts of what hosted tools did. */

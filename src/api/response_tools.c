@@ -43,20 +43,8 @@ static pgd_status add_alias(api_reader *r, api_tool_kind kind, pgd_sv shown, pgd
 
 static void open_function(api_reader *r, pgd_sv name, const pgd_json *tool) {
     const pgd_json *const about = api_member(tool, "description");
-    pgd_jsonw_obj(&r->w);
-    api_key_str(&r->w, "type", PGD_SV("function"));
-    pgd_jsonw_key(&r->w, "function");
-    pgd_jsonw_obj(&r->w);
-    api_key_str(&r->w, "name", name);
-    if (about) {
-        pgd_jsonw_key(&r->w, "description");
-        pgd_jsonw_node(&r->w, about);
-    }
-}
-
-static void close_function(api_reader *r) {
-    pgd_jsonw_end_obj(&r->w);
-    pgd_jsonw_end_obj(&r->w);
+    api_open_function(&r->w, name);
+    if (about) api_key_node(&r->w, "description", about);
 }
 
 static pgd_status fail_name(api_reader *r, const char *path) {
@@ -81,12 +69,8 @@ static pgd_status put_function(api_reader *r, const pgd_json *tool, pgd_sv ns, c
     if (st == PGD_OK && ns.n) st = add_alias(r, API_TOOL_FUNCTION, pgd_buf_sv(&shown), name, ns);
     if (st == PGD_OK) {
         open_function(r, ns.n ? pgd_buf_sv(&shown) : name, tool);
-        for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-            if (!api_member(tool, keys[i])) continue;
-            pgd_jsonw_key(&r->w, keys[i]);
-            pgd_jsonw_node(&r->w, api_member(tool, keys[i]));
-        }
-        close_function(r);
+        api_put_members(&r->w, tool, keys, sizeof keys / sizeof keys[0]);
+        api_close_function(&r->w);
     }
     pgd_buf_fini(&shown);
     return st;
@@ -100,7 +84,7 @@ static pgd_status put_custom(api_reader *r, const pgd_json *tool, const char *pa
     pgd_jsonw_key(&r->w, "parameters");
     pgd_jsonw_raw(&r->w, PGD_SV("{\"type\":\"object\",\"properties\":{\"input\":{\"type\":"
                                 "\"string\"}},\"required\":[\"input\"]}"));
-    close_function(r);
+    api_close_function(&r->w);
     return PGD_OK;
 }
 
@@ -113,7 +97,7 @@ static void put_local_shell(api_reader *r) {
                          "\"items\":{\"type\":\"string\"}},\"working_directory\":{\"type\":"
                          "\"string\"},\"timeout_ms\":{\"type\":\"integer\"}},\"required\":["
                          "\"command\"]}"));
-    close_function(r);
+    api_close_function(&r->w);
 }
 
 static pgd_status put_namespace(api_reader *r, const pgd_json *tool, const char *path, size_t *n) {
@@ -152,13 +136,8 @@ static pgd_status put_tool(api_reader *r, const pgd_json *t, const char *path, s
 
 /* {"type":"function","function":{"name":…}} of a flat one. */
 static void put_named(api_reader *r, pgd_sv name) {
-    pgd_jsonw_obj(&r->w);
-    api_key_str(&r->w, "type", PGD_SV("function"));
-    pgd_jsonw_key(&r->w, "function");
-    pgd_jsonw_obj(&r->w);
-    api_key_str(&r->w, "name", name);
-    pgd_jsonw_end_obj(&r->w);
-    pgd_jsonw_end_obj(&r->w);
+    api_open_function(&r->w, name);
+    api_close_function(&r->w);
 }
 
 static void put_allowed(api_reader *r, const pgd_json *v) {

@@ -12,35 +12,6 @@
 
 enum { MAX_CHAIN = 4096 }; /* responses that go on from each other */
 
-const pgd_json *api_member(const pgd_json *obj, const char *key) {
-    const pgd_json *const v = pgd_json_get(obj, key);
-    return pgd_json_is_null(v) ? NULL : v;
-}
-
-bool api_is_str(const pgd_json *v, const char *text) {
-    pgd_sv s;
-    return pgd_json_as_str(v, &s) && pgd_sv_eq(s, pgd_sv_c(text));
-}
-
-bool api_has_type(const pgd_json *v, const char *type) {
-    return api_is_str(pgd_json_get(v, "type"), type);
-}
-
-void api_key_str(pgd_jsonw *w, const char *key, pgd_sv s) {
-    pgd_jsonw_key(w, key);
-    pgd_jsonw_str(w, s);
-}
-
-static void put_true(api_reader *r, const char *key) {
-    pgd_jsonw_key(&r->w, key);
-    pgd_jsonw_bool(&r->w, true);
-}
-
-static void put_member(api_reader *r, const char *key, const pgd_json *v) {
-    pgd_jsonw_key(&r->w, key);
-    pgd_jsonw_node(&r->w, v);
-}
-
 /* ---- what the object repeats ---- */
 
 static void echo_last(pgd_buf *b, const char *key, const pgd_json *v, const char *otherwise) {
@@ -117,36 +88,12 @@ static pgd_status put_format(api_reader *r, const pgd_json *format) {
     static const char *const keys[] = {"name", "description", "schema", "strict"};
     if (!format || api_has_type(format, "text")) return PGD_OK;
     if (!api_has_type(format, "json_schema")) {
-        put_member(r, "response_format", format);
+        api_key_node(&r->w, "response_format", format);
         return PGD_OK;
     }
-    pgd_jsonw_key(&r->w, "response_format");
-    pgd_jsonw_obj(&r->w);
-    api_key_str(&r->w, "type", PGD_SV("json_schema"));
-    pgd_jsonw_key(&r->w, "json_schema");
-    pgd_jsonw_obj(&r->w);
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
-        if (api_member(format, keys[i])) put_member(r, keys[i], api_member(format, keys[i]));
-    pgd_jsonw_end_obj(&r->w);
-    pgd_jsonw_end_obj(&r->w);
-    return PGD_OK;
-}
-
-static pgd_status put_kwargs(api_reader *r, const pgd_json *body, bool no_thinking) {
-    const pgd_json *const own = api_member(body, "chat_template_kwargs");
-    if (!no_thinking) {
-        if (own) put_member(r, "chat_template_kwargs", own);
-        return PGD_OK;
-    }
-    pgd_jsonw_key(&r->w, "chat_template_kwargs");
-    pgd_jsonw_obj(&r->w);
-    pgd_jsonw_key(&r->w, "enable_thinking");
-    pgd_jsonw_bool(&r->w, false);
-    pgd_jsonw_key(&r->w, "thinking");
-    pgd_jsonw_bool(&r->w, false);
-    for (const pgd_json *v = pgd_json_first(own); v; v = pgd_json_next(v))
-        put_member(r, pgd_json_key(v), v);
-    pgd_jsonw_end_obj(&r->w);
+    api_open_schema(&r->w);
+    api_put_members(&r->w, format, keys, sizeof keys / sizeof keys[0]);
+    api_close_schema(&r->w);
     return PGD_OK;
 }
 
@@ -172,45 +119,13 @@ static pgd_status put_include(api_reader *r, const pgd_json *body) {
         if (r->c->response && api_is_str(v, "reasoning.encrypted_content"))
             r->c->response->encrypted = true;
         if (!api_is_str(v, "message.output_text.logprobs")) continue;
-        put_true(r, "logprobs");
+        api_key_bool(&r->w, "logprobs", true);
         if (api_member(body, "top_logprobs"))
-            put_member(r, "top_logprobs", api_member(body, "top_logprobs"));
+            api_key_node(&r->w, "top_logprobs", api_member(body, "top_logprobs"));
         return PGD_OK;
     }
     return PGD_OK;
 }
-
-/* What both protocols name alike, and extensions of the chat route. */
-static void put_same(api_reader *r, const pgd_json *body) {
-    static const char *const keys[] = {"model",
-                                       "stream",
-                                       "temperature",
-                                       "top_p",
-                                       "top_k",
-                                       "min_p",
-                                       "seed",
-                                       "stop",
-                                       "cache_salt",
-                                       "priority",
-                                       "presence_penalty",
-                                       "frequency_penalty",
-                                       "ignore_eos",
-                                       "min_tokens",
-                                       "stop_token_ids",
-                                       "logit_bias",
-                                       "request_id",
-                                       "user",
-                                       "repetition_penalty",
-                                       "parallel_tool_calls",
-                                       "documents",
-                                       "structured_outputs",
-                                       "skip_special_tokens",
-                                       "metadata"};
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
-        if (api_member(body, keys[i])) put_member(r, keys[i], api_member(body, keys[i]));
-}
-
-/* ---- input ---- */
 
 /* ---- what went before ---- */
 
@@ -285,6 +200,8 @@ static pgd_status settle_keeping(api_reader *r, const pgd_json *body) {
     return resp->input.failed ? api_fail_nomem(r->e) : PGD_OK;
 }
 
+/* ---- input ---- */
+
 static void put_message(api_reader *r, const char *role, pgd_sv text) {
     pgd_jsonw_obj(&r->w);
     api_key_str(&r->w, "role", pgd_sv_c(role));
@@ -321,17 +238,20 @@ static pgd_status put_input(api_reader *r, const pgd_json *body) {
 }
 
 static pgd_status put_body(api_reader *r, const pgd_json *body) {
+    static const char *const same[] = {"stop", "user", "parallel_tool_calls", "metadata"};
     const pgd_json *const reasoning = api_member(body, "reasoning");
     const pgd_json *const effort = api_member(reasoning, "effort");
     PGD_TRY(check_served(r, body));
     pgd_jsonw_obj(&r->w);
-    put_same(r, body);
+    api_put_same(&r->w, body);
+    api_put_members(&r->w, body, same, sizeof same / sizeof same[0]);
     PGD_TRY(put_max_tokens(r, api_member(body, "max_output_tokens")));
     PGD_TRY(put_include(r, body));
     PGD_TRY(put_input(r, body));
     PGD_TRY(api_put_response_tools(r, body));
-    if (effort) put_member(r, "reasoning_effort", effort);
-    PGD_TRY(put_kwargs(r, body, api_is_str(effort, "none")));
+    if (effort) api_key_node(&r->w, "reasoning_effort", effort);
+    api_put_kwargs(&r->w, api_is_str(effort, "none") ? API_THINK_OFF : API_THINK_UNSAID,
+                   api_member(body, "chat_template_kwargs"));
     PGD_TRY(put_format(r, api_member(api_member(body, "text"), "format")));
     pgd_jsonw_end_obj(&r->w);
     return PGD_OK;
@@ -339,10 +259,7 @@ static pgd_status put_body(api_reader *r, const pgd_json *body) {
 
 pgd_status api_responses_to_chat(pgd_call *c, const pgd_json *body, pgd_buf *out) {
     api_reader r = {.c = c, .e = &c->err};
-    if (pgd_json_typeof(body) != PGD_JSON_OBJECT)
-        return api_fail(&c->err, PGD_E_INVALID, NULL, NULL,
-                        "The request body must be a JSON object, but got %s.",
-                        pgd_json_type_name(body));
+    PGD_TRY(api_check_object(&c->err, body));
     pgd_status st = PGD_OK;
     if (c->route == PGD_ROUTE_RESPONSES) {
         c->response = pgd_calloc(1, sizeof *c->response);

@@ -8,7 +8,9 @@
 
 #include <cmocka.h>
 
+#include "api/response.h"
 #include "pagoda/fs.h"
+#include "pagoda/jsonw.h"
 #include "pagoda/mem.h"
 
 enum { IM_END = 268 };
@@ -124,6 +126,41 @@ void script_play(pgd_route route, const char *body, pgd_sv raw, uint64_t seed, p
     pgd_buf_putsv(out, pgd_buf_sv(&c->out));
     pgd_call_release(&c);
     pgd_free(ids);
+}
+
+static pgd_status translate(pgd_route route, const char *json, pgd_buf *out, api_error *e) {
+    pgd_call c = {.route = route, .api = api};
+    pgd_json_doc *doc = test_json(json, strlen(json));
+    assert_int_equal(pgd_arena_create(&c.arena, 0), PGD_OK);
+    pgd_buf_clear(out);
+    const pgd_status st = api_wire_of(route)->translate(&c, pgd_json_root(doc), out);
+    *e = c.err;
+    api_response_destroy(&c.response);
+    pgd_arena_destroy(&c.arena);
+    pgd_json_free(&doc);
+    return st;
+}
+
+void script_bodies(pgd_route route, const char *const (*cases)[2], size_t n) {
+    pgd_buf out = {0};
+    for (size_t i = 0; i < n; i++) {
+        api_error e;
+        if (translate(route, cases[i][0], &out, &e) != PGD_OK) fail_msg("%zu: %s", i, e.msg);
+        assert_string_equal(out.p, cases[i][1]);
+    }
+    pgd_buf_fini(&out);
+}
+
+void script_refused(pgd_route route, const char *body, api_error *e) {
+    pgd_buf out = {0};
+    assert_int_not_equal(translate(route, body, &out, e), PGD_OK);
+    pgd_buf_fini(&out);
+}
+
+void script_put_node(pgd_buf *b, const pgd_json *v) {
+    pgd_jsonw w;
+    pgd_jsonw_init(&w, b);
+    pgd_jsonw_node(&w, v);
 }
 
 pgd_sv script_str(const pgd_json *v, const char *key) {

@@ -21,6 +21,11 @@ pgd_call *script_call(pgd_route route, const char *body);
 void script_feed(pgd_call *c, const int32_t *ids, size_t n, uint64_t seed, bool whole);
 /* The bytes of the whole answer to the body when the model writes raw. */
 void script_play(pgd_route route, const char *body, pgd_sv raw, uint64_t seed, pgd_buf *out);
+/* The chat body that a body of the route is translated to must be cases[i][1]. */
+void script_bodies(pgd_route route, const char *const (*cases)[2], size_t n);
+/* The translation must be refused; *e: how. */
+void script_refused(pgd_route route, const char *body, api_error *e);
+void script_put_node(pgd_buf *b, const pgd_json *v);
 /* A string member, "" when it is not there. */
 pgd_sv script_str(const pgd_json *v, const char *key);
 

@@ -16,12 +16,6 @@
 
 /* ---- folding ---- */
 
-static void put_node(pgd_buf *b, const pgd_json *v) {
-    pgd_jsonw w;
-    pgd_jsonw_init(&w, b);
-    pgd_jsonw_node(&w, v);
-}
-
 typedef struct folder {
     pgd_buf out, args; /* blocks and the end as text; arguments of the open call */
     int64_t n_blocks;
@@ -64,7 +58,7 @@ static void fold_delta(folder *f, const pgd_json *e) {
 static void put_args(pgd_buf *out, const pgd_buf *args) {
     pgd_json_doc *doc = NULL;
     if (args->n && pgd_json_parse(pgd_buf_sv(args), &pgd_json_limits_request, &doc, NULL) == PGD_OK)
-        put_node(out, pgd_json_root(doc));
+        script_put_node(out, pgd_json_root(doc));
     else if (args->n)
         pgd_buf_putf(out, "raw %s", args->p);
     else
@@ -94,8 +88,8 @@ static void fold_event(folder *f, const pgd_json *e) {
     } else if (pgd_sv_eq(type, PGD_SV("message_delta"))) {
         assert_false(f->open || f->ended);
         f->ended = true;
-        put_node(&f->out, test_at(e, "delta"));
-        put_node(&f->out, test_at(e, "usage"));
+        script_put_node(&f->out, test_at(e, "delta"));
+        script_put_node(&f->out, test_at(e, "usage"));
     } else if (pgd_sv_eq(type, PGD_SV("message_stop"))) {
         assert_true(f->ended);
         f->stopped = true;
@@ -149,15 +143,15 @@ static void fold_plain(pgd_sv json, pgd_buf *out) {
         if (input && pgd_json_count(input) == 1 && test_find(input, "raw"))
             pgd_buf_putf(out, "raw %s", script_str(input, "raw").p);
         else if (input)
-            put_node(out, input);
+            script_put_node(out, input);
         pgd_buf_putc(out, ']');
     }
     pgd_buf_puts(out, "{\"stop_reason\":");
-    put_node(out, test_at(m, "stop_reason"));
+    script_put_node(out, test_at(m, "stop_reason"));
     pgd_buf_puts(out, ",\"stop_sequence\":");
-    put_node(out, test_at(m, "stop_sequence"));
+    script_put_node(out, test_at(m, "stop_sequence"));
     pgd_buf_putc(out, '}');
-    put_node(out, test_at(m, "usage"));
+    script_put_node(out, test_at(m, "usage"));
     pgd_json_free(&doc);
 }
 
@@ -203,7 +197,7 @@ static void what_a_stream_folds_to_is_the_message_in_every_family(void **state) 
                 const pgd_json *const fn = test_find(t, "function");
                 pgd_buf_putf(&extra, "%s{\"name\":\"%s\",\"input_schema\":", t == first ? "" : ",",
                              script_str(fn ? fn : t, "name").p);
-                put_node(&extra, test_find(fn ? fn : t, "parameters"));
+                script_put_node(&extra, test_find(fn ? fn : t, "parameters"));
                 pgd_buf_putc(&extra, '}');
             }
             pgd_buf_putc(&extra, ']');
@@ -321,16 +315,6 @@ static void streams_have_the_golden_shape(void **state) {
 
 /* ---- bodies ---- */
 
-static pgd_status translate(const char *json, pgd_buf *out, api_error *e) {
-    pgd_call c = {.route = PGD_ROUTE_MESSAGES};
-    pgd_json_doc *doc = test_json(json, strlen(json));
-    pgd_buf_clear(out);
-    const pgd_status st = api_messages_to_chat(&c, pgd_json_root(doc), out);
-    *e = c.err;
-    pgd_json_free(&doc);
-    return st;
-}
-
 #define USER "{\"role\":\"user\",\"content\":\"q\"}"
 
 static void bodies_become_what_a_chat_client_would_send(void **state) {
@@ -381,13 +365,7 @@ static void bodies_become_what_a_chat_client_would_send(void **state) {
          "\"json_schema\",\"json_schema\":{\"name\":\"output\",\"strict\":true,\"schema\":{"
          "\"type\":\"object\"}}}}"},
     };
-    pgd_buf out = {0};
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        api_error e;
-        if (translate(cases[i][0], &out, &e) != PGD_OK) fail_msg("%zu: %s", i, e.msg);
-        assert_string_equal(out.p, cases[i][1]);
-    }
-    pgd_buf_fini(&out);
+    script_bodies(PGD_ROUTE_MESSAGES, cases, sizeof cases / sizeof cases[0]);
 }
 
 static void what_is_wrong_is_named_by_its_place_in_the_body(void **state) {
@@ -417,14 +395,12 @@ static void what_is_wrong_is_named_by_its_place_in_the_body(void **state) {
          ",\"tool_choice\":{\"type\":\"x\"}}",
          "tool_choice.type: "},
     };
-    pgd_buf out = {0};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         api_error e;
-        assert_int_not_equal(translate(cases[i][0], &out, &e), PGD_OK);
+        script_refused(PGD_ROUTE_MESSAGES, cases[i][0], &e);
         if (!pgd_sv_starts(pgd_sv_c(e.msg), pgd_sv_c(cases[i][1])))
             fail_msg("%zu: '%s', want '%s'", i, e.msg, cases[i][1]);
     }
-    pgd_buf_fini(&out);
 }
 
 int main(void) {

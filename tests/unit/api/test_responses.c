@@ -13,12 +13,6 @@
 #include "pagoda/fs.h"
 #include "script.h"
 
-static void put_node(pgd_buf *b, const pgd_json *v) {
-    pgd_jsonw w;
-    pgd_jsonw_init(&w, b);
-    pgd_jsonw_node(&w, v);
-}
-
 /* ---- folding ---- */
 
 typedef struct folder {
@@ -34,16 +28,16 @@ static void put_item(pgd_buf *b, const pgd_json *item) {
         const char *const key = pgd_json_key(m);
         if (strcmp(key, "id") == 0 || strcmp(key, "call_id") == 0) continue;
         pgd_buf_putf(b, "%s=", key);
-        put_node(b, m);
+        script_put_node(b, m);
         pgd_buf_putc(b, ' ');
     }
     pgd_buf_putc(b, '\n');
 }
 
 static void put_end(pgd_buf *b, const pgd_json *response) {
-    put_node(b, test_at(response, "status"));
-    put_node(b, test_at(response, "incomplete_details"));
-    put_node(b, test_at(response, "usage"));
+    script_put_node(b, test_at(response, "status"));
+    script_put_node(b, test_at(response, "incomplete_details"));
+    script_put_node(b, test_at(response, "usage"));
 }
 
 static bool ends(const pgd_json *e, const char *what) {
@@ -180,7 +174,7 @@ static void what_a_stream_builds_up_is_the_response_in_every_family(void **state
                 const pgd_json *const fn = test_find(t, "function");
                 pgd_buf_putf(&extra, "%s{\"type\":\"function\",\"name\":\"%s\",\"parameters\":",
                              t == first ? "" : ",", script_str(fn ? fn : t, "name").p);
-                put_node(&extra, test_find(fn ? fn : t, "parameters"));
+                script_put_node(&extra, test_find(fn ? fn : t, "parameters"));
                 pgd_buf_putc(&extra, '}');
             }
             pgd_buf_putc(&extra, ']');
@@ -190,9 +184,9 @@ static void what_a_stream_builds_up_is_the_response_in_every_family(void **state
         for (; k; k = pgd_json_next(k), n_calls++) {
             pgd_buf_clear(&extra);
             pgd_buf_puts(&extra, "name=");
-            put_node(&extra, test_at(k, "name"));
+            script_put_node(&extra, test_at(k, "name"));
             pgd_buf_puts(&extra, " arguments=");
-            put_node(&extra, test_at(k, "arguments"));
+            script_put_node(&extra, test_at(k, "arguments"));
             if (pgd_sv_find(pgd_buf_sv(&got), pgd_buf_sv(&extra), 0) == SIZE_MAX)
                 fail_msg("%s: no %s in %s", script_str(c, "name").p, extra.p, got.p);
         }
@@ -304,7 +298,7 @@ static void add_shape(folder *f, const pgd_json *e) {
     const pgd_json *const r = test_find(e, "response");
     if (!r) return;
     pgd_buf_clear(&f->out); /* of the last one, in the end */
-    put_node(&f->out, r);
+    script_put_node(&f->out, r);
 }
 
 static void streams_have_the_golden_shape(void **state) {
@@ -340,19 +334,6 @@ static void streams_have_the_golden_shape(void **state) {
 }
 
 /* ---- bodies ---- */
-
-static pgd_status translate(const char *json, pgd_buf *out, api_error *e) {
-    pgd_call c = {.route = PGD_ROUTE_RESPONSES, .api = script_api()};
-    pgd_json_doc *doc = test_json(json, strlen(json));
-    assert_int_equal(pgd_arena_create(&c.arena, 0), PGD_OK);
-    pgd_buf_clear(out);
-    const pgd_status st = api_responses_to_chat(&c, pgd_json_root(doc), out);
-    *e = c.err;
-    api_response_destroy(&c.response);
-    pgd_arena_destroy(&c.arena);
-    pgd_json_free(&doc);
-    return st;
-}
 
 #define M "{\"model\":\"m\","
 #define Q "{\"role\":\"user\",\"content\":\"q\"}"
@@ -402,13 +383,7 @@ static void bodies_become_what_a_chat_client_would_send(void **state) {
            "\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"n\","
            "\"schema\":{\"type\":\"object\"},\"strict\":true}}}"},
     };
-    pgd_buf out = {0};
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        api_error e;
-        if (translate(cases[i][0], &out, &e) != PGD_OK) fail_msg("%zu: %s", i, e.msg);
-        assert_string_equal(out.p, cases[i][1]);
-    }
-    pgd_buf_fini(&out);
+    script_bodies(PGD_ROUTE_RESPONSES, cases, sizeof cases / sizeof cases[0]);
 }
 
 static void what_is_wrong_is_named_by_its_place_in_the_body(void **state) {
@@ -430,13 +405,11 @@ static void what_is_wrong_is_named_by_its_place_in_the_body(void **state) {
         {M "\"input\":\"q\",\"tools\":[{\"type\":\"custom\"}]}", "tools[0].name"},
         {M "\"input\":\"q\",\"prompt\":{\"id\":\"p\"}}", "prompt"},
     };
-    pgd_buf out = {0};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         api_error e;
-        assert_int_not_equal(translate(cases[i][0], &out, &e), PGD_OK);
+        script_refused(PGD_ROUTE_RESPONSES, cases[i][0], &e);
         assert_string_equal(e.param, cases[i][1]);
     }
-    pgd_buf_fini(&out);
 }
 
 int main(void) {
