@@ -140,6 +140,24 @@ class ServerTest(unittest.TestCase):
             raise AssertionError(f"server exited {code}:\n{cls.server.read_log()}")
 
 
+class ThinkingServerTest(ServerTest):
+    """The bundled model does not think; a template that opens a block makes its answer reasoning."""
+
+    @classmethod
+    def setUpClass(cls):
+        with open(os.path.join(MODEL, "tokenizer_config.json")) as f:
+            template = json.load(f)["chat_template"]
+        cls.file = tempfile.NamedTemporaryFile("w", suffix=".jinja")
+        cls.file.write(template + "{{- '<think>\\n' if enable_thinking else '' -}}")
+        cls.file.flush()
+        cls.server = Server("--served-model-name", "tiny", "--chat-template", cls.file.name)
+
+    @classmethod
+    def tearDownClass(cls):
+        super().tearDownClass()
+        cls.file.close()
+
+
 def sse_events(body):
     """Strict reading of an SSE body: the list of data payloads; comments are skipped."""
     assert body.endswith(b"\n\n"), "the last event is not terminated"

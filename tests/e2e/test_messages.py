@@ -1,13 +1,11 @@
 """The official anthropic client, unchanged, against /v1/messages."""
 
 import json
-import os
-import tempfile
 
 import anthropic
 from anthropic import Anthropic
 
-from harness import MODEL, Server, ServerTest
+from harness import ServerTest, ThinkingServerTest
 
 WEATHER = {
     "name": "get_weather",
@@ -296,23 +294,7 @@ class Messages(ServerTest):
         self.assertGreater(usage["cache_read_input_tokens"], 0)
 
 
-class Thinking(ServerTest):
-    """The bundled model does not think; a template that opens a block makes its answer thinking."""
-
-    @classmethod
-    def setUpClass(cls):
-        with open(os.path.join(MODEL, "tokenizer_config.json")) as f:
-            template = json.load(f)["chat_template"]
-        cls.file = tempfile.NamedTemporaryFile("w", suffix=".jinja")
-        cls.file.write(template + "{{- '<think>\\n' if enable_thinking else '' -}}")
-        cls.file.flush()
-        cls.server = Server("--served-model-name", "tiny", "--chat-template", cls.file.name)
-
-    @classmethod
-    def tearDownClass(cls):
-        super().tearDownClass()
-        cls.file.close()
-
+class Thinking(ThinkingServerTest):
     def test_thinking_blocks(self):
         with Anthropic(base_url=self.server.url, api_key="none", max_retries=0) as client:
             on = {"type": "enabled", "budget_tokens": 1024}

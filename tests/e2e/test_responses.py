@@ -1,13 +1,11 @@
 """The official openai client's responses helpers, unchanged, against /v1/responses."""
 
 import json
-import os
-import tempfile
 
 import openai
 from openai import OpenAI
 
-from harness import MODEL, Server, ServerTest
+from harness import ServerTest, ThinkingServerTest
 
 WEATHER = {
     "type": "function",
@@ -313,23 +311,7 @@ class Tenants(ServerTest):
         self.assertEqual(one.retrieve(r.id).id, r.id)
 
 
-class Reasoning(ServerTest):
-    """The bundled model does not think; a template that opens a block makes its answer reasoning."""
-
-    @classmethod
-    def setUpClass(cls):
-        with open(os.path.join(MODEL, "tokenizer_config.json")) as f:
-            template = json.load(f)["chat_template"]
-        cls.file = tempfile.NamedTemporaryFile("w", suffix=".jinja")
-        cls.file.write(template + "{{- '<think>\\n' if enable_thinking else '' -}}")
-        cls.file.flush()
-        cls.server = Server("--served-model-name", "tiny", "--chat-template", cls.file.name)
-
-    @classmethod
-    def tearDownClass(cls):
-        super().tearDownClass()
-        cls.file.close()
-
+class Reasoning(ThinkingServerTest):
     def test_reasoning_items(self):
         on = {"chat_template_kwargs": {"enable_thinking": True}}
         ask = dict(model="tiny", temperature=0, max_output_tokens=8, input=HELLO,

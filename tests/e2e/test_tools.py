@@ -2,12 +2,10 @@
 answer, streamed and not. The bundled model writes Hermes calls."""
 
 import json
-import os
-import tempfile
 
 from openai import OpenAI
 
-from harness import MODEL, Server, ServerTest, sse_events
+from harness import ServerTest, ThinkingServerTest, sse_events
 
 WEATHER = {
     "type": "function",
@@ -193,23 +191,7 @@ class NoParser(ServerTest):
         self.assertEqual(text, message["content"])
 
 
-class Reasoning(ServerTest):
-    """The bundled model does not think; a template that opens a block makes its answer reasoning."""
-
-    @classmethod
-    def setUpClass(cls):
-        with open(os.path.join(MODEL, "tokenizer_config.json")) as f:
-            template = json.load(f)["chat_template"]
-        cls.file = tempfile.NamedTemporaryFile("w", suffix=".jinja")
-        cls.file.write(template + "{{- '<think>\\n' if enable_thinking else '' -}}")
-        cls.file.flush()
-        cls.server = Server("--served-model-name", "tiny", "--chat-template", cls.file.name)
-
-    @classmethod
-    def tearDownClass(cls):
-        super().tearDownClass()
-        cls.file.close()
-
+class Reasoning(ThinkingServerTest):
     def ask(self, **kwargs):
         body = dict(model="tiny", messages=[{"role": "user", "content": "Say hello."}],
                     temperature=0, max_tokens=8, **kwargs)

@@ -51,6 +51,35 @@ static uint32_t argmax(const float *x, uint32_t n) {
     return best;
 }
 
+/* Run a check on every golden model that runs on this device. */
+static void with_each_golden(void (*check)(rig *r, const golden *g, const char *name)) {
+    for (size_t i = 0; i < n_golden; i++) {
+        rig r;
+        golden g;
+        if (!golden_runs(golden_names[i])) continue;
+        golden_load(golden_names[i], &g);
+        pgd_exec_options opt = small_options(256);
+        opt.max_model_len = g.max_model_len;
+        rig_open(&r, golden_names[i], &opt);
+        check(&r, &g, golden_names[i]);
+        rig_close(&r);
+        golden_free(&g);
+    }
+}
+
+enum { MAX_PAGES = 64 };
+
+/* The slot becomes the prompt's, greedy with n_top logprobs; pages are borrowed until the step. */
+static void admit(rig *r, uint32_t slot, const golden *g, uint32_t n_top,
+                  int32_t pages[MAX_PAGES]) {
+    const uint32_t page = r->z.limits.page_tokens, n_pages = (g->n_prompt + page - 1) / page;
+    const pgd_sampling s = greedy_sampling(n_top);
+    assert_true(n_pages <= MAX_PAGES);
+    page_order(&r->z.limits, slot, pages, n_pages);
+    pw_init(&r->pw, slot, g->n_prompt, &s, NULL, 0, NULL, 0);
+    pw_table(&r->pw, slot, 0, pages, n_pages);
+}
+
 /* One prompt in a slot: scores of all positions ([0] unused), and the sampled token. */
 typedef struct fed {
     pgd_score_out *score; /* [n_prompt], owned */
@@ -59,13 +88,9 @@ typedef struct fed {
 
 /* Feed the prompt in chunks (the last one `tail` rows when it is not 0). */
 static fed feed(rig *r, uint32_t slot, const golden *g, uint32_t chunk, uint32_t tail) {
-    const uint32_t page = r->z.limits.page_tokens, n_pages = (g->n_prompt + page - 1) / page;
-    int32_t pages[64];
-    const pgd_sampling s = greedy_sampling(PGD_MAX_TOP_LOGPROBS);
+    int32_t pages[MAX_PAGES];
     fed f = {.score = pgd_calloc(g->n_prompt, sizeof *f.score)};
-    page_order(&r->z.limits, slot, pages, n_pages);
-    pw_init(&r->pw, slot, g->n_prompt, &s, NULL, 0, NULL, 0);
-    pw_table(&r->pw, slot, 0, pages, n_pages);
+    admit(r, slot, g, PGD_MAX_TOP_LOGPROBS, pages);
     const uint32_t body = g->n_prompt - tail;
     for (uint32_t at = 0; at < g->n_prompt;) {
         const uint32_t end = at < body ? body : g->n_prompt;
@@ -111,26 +136,19 @@ static void check_scores(const rig *r, const golden *g, const fed *f, const char
     assert_true(worst < b.logprob);
 }
 
+static void check_prompt(rig *r, const golden *g, const char *name) {
+    /* rows that stay in the logits buffer: the last tile */
+    const uint32_t tail = on_gpu() ? g->n_prompt : 30;
+    fed f = feed(r, 1, g, 256, tail);
+    check_logits(r, g, on_gpu() ? 0 : g->n_prompt - tail, name);
+    check_scores(r, g, &f, name);
+    assert_int_equal(f.sample.token, g->greedy[0]);
+    pgd_free(f.score);
+}
+
 static void logits_and_scores_match_transformers(void **state) {
     (void)state;
-    for (size_t i = 0; i < n_golden; i++) {
-        rig r;
-        golden g;
-        if (!golden_runs(golden_names[i])) continue;
-        golden_load(golden_names[i], &g);
-        pgd_exec_options opt = small_options(256);
-        opt.max_model_len = g.max_model_len;
-        rig_open(&r, golden_names[i], &opt);
-        /* rows that stay in the logits buffer: the last tile */
-        const uint32_t tail = on_gpu() ? g.n_prompt : 30;
-        fed f = feed(&r, 1, &g, 256, tail);
-        check_logits(&r, &g, on_gpu() ? 0 : g.n_prompt - tail, golden_names[i]);
-        check_scores(&r, &g, &f, golden_names[i]);
-        assert_int_equal(f.sample.token, g.greedy[0]);
-        pgd_free(f.score);
-        rig_close(&r);
-        golden_free(&g);
-    }
+    with_each_golden(check_prompt);
 }
 
 /* log P(next) that a hidden state means, by the head's weights in double precision. */
@@ -161,35 +179,23 @@ static double logprob_of(const rig *r, size_t row, int32_t next) {
 
 /* Rows of all tiles arrive, each at its place: what they say of the next token is what transformers
  * says. */
+static void check_hidden(rig *r, const golden *g, const char *name) {
+    int32_t pages[MAX_PAGES];
+    double worst = 0;
+    admit(r, 1, g, 0, pages);
+    pw_seq(&r->pw, 1, g->prompt, g->n_prompt, 0, PGD_PLAN_SCORE | PGD_PLAN_HIDDEN, 0);
+    rig_step(r);
+    for (uint32_t p = 0; p + 1 < g->n_prompt; p += 5) {
+        const double d = fabs(logprob_of(r, p, g->prompt[p + 1]) - (double)g->logprob[p + 1]);
+        worst = d > worst || isnan(d) ? d : worst;
+    }
+    print_message("%s: logprobs from hidden states differ by at most %.2e\n", name, worst);
+    assert_true(worst < bounds_of(pgd_model_get_spec(r->model)->dtype).logprob);
+}
+
 static void hidden_states_mean_what_transformers_says(void **state) {
     (void)state;
-    for (size_t i = 0; i < n_golden; i++) {
-        rig r;
-        golden g;
-        if (!golden_runs(golden_names[i])) continue;
-        golden_load(golden_names[i], &g);
-        pgd_exec_options opt = small_options(256);
-        opt.max_model_len = g.max_model_len;
-        rig_open(&r, golden_names[i], &opt);
-        const uint32_t page = r.z.limits.page_tokens, n_pages = (g.n_prompt + page - 1) / page;
-        const pgd_sampling s = greedy_sampling(0);
-        int32_t pages[64];
-        page_order(&r.z.limits, 1, pages, n_pages);
-        pw_init(&r.pw, 1, g.n_prompt, &s, NULL, 0, NULL, 0);
-        pw_table(&r.pw, 1, 0, pages, n_pages);
-        pw_seq(&r.pw, 1, g.prompt, g.n_prompt, 0, PGD_PLAN_SCORE | PGD_PLAN_HIDDEN, 0);
-        rig_step(&r);
-        double worst = 0;
-        for (uint32_t p = 0; p + 1 < g.n_prompt; p += 5) {
-            const double d = fabs(logprob_of(&r, p, g.prompt[p + 1]) - (double)g.logprob[p + 1]);
-            worst = d > worst || isnan(d) ? d : worst;
-        }
-        print_message("%s: logprobs from hidden states differ by at most %.2e\n", golden_names[i],
-                      worst);
-        assert_true(worst < bounds_of(pgd_model_get_spec(r.model)->dtype).logprob);
-        rig_close(&r);
-        golden_free(&g);
-    }
+    with_each_golden(check_hidden);
 }
 
 static void assert_same(const fed *a, const fed *b, uint32_t n) {
@@ -203,27 +209,21 @@ static void assert_same(const fed *a, const fed *b, uint32_t n) {
     assert_memory_equal(a->sample.top, b->sample.top, sizeof a->sample.top);
 }
 
+static void check_chunks(rig *r, const golden *g, const char *name) {
+    static const uint32_t chunks[] = {7, 1, 16, 64};
+    (void)name;
+    fed whole = feed(r, 0, g, 256, 0);
+    for (size_t c = 0; c < sizeof chunks / sizeof chunks[0]; c++) {
+        fed f = feed(r, (uint32_t)c + 1, g, chunks[c], 0);
+        assert_same(&whole, &f, g->n_prompt);
+        pgd_free(f.score);
+    }
+    pgd_free(whole.score);
+}
+
 static void chunks_of_any_size_give_the_same_bits(void **state) {
     (void)state;
-    static const uint32_t chunks[] = {7, 1, 16, 64};
-    for (size_t i = 0; i < n_golden; i++) {
-        rig r;
-        golden g;
-        if (!golden_runs(golden_names[i])) continue;
-        golden_load(golden_names[i], &g);
-        pgd_exec_options opt = small_options(256);
-        opt.max_model_len = g.max_model_len;
-        rig_open(&r, golden_names[i], &opt);
-        fed whole = feed(&r, 0, &g, 256, 0);
-        for (size_t c = 0; c < sizeof chunks / sizeof chunks[0]; c++) {
-            fed f = feed(&r, (uint32_t)c + 1, &g, chunks[c], 0);
-            assert_same(&whole, &f, g.n_prompt);
-            pgd_free(f.score);
-        }
-        pgd_free(whole.score);
-        rig_close(&r);
-        golden_free(&g);
-    }
+    with_each_golden(check_chunks);
 }
 
 /* --- alone and in a crowd ------------------------------------------------------------------- */
@@ -307,31 +307,25 @@ static void run_crowd(rig *r, member *all, const golden *g) {
     }
 }
 
+static void check_crowd(rig *r, const golden *g, const char *name) {
+    (void)name;
+    if (g->max_model_len != 256) return; /* what a member's arrays are made for */
+    member *alone = pgd_calloc(2 * CROWD, sizeof *alone), *crowd = alone + CROWD;
+    assert_non_null(alone);
+    run_alone(r, alone, g);
+    run_crowd(r, crowd, g);
+    for (uint32_t i = 0; i < CROWD; i++) {
+        assert_int_equal(crowd[i].n_sampled, CROWD_DECODE);
+        assert_int_equal(crowd[i].score[1].n_top, 4);
+        assert_memory_equal(alone[i].score, crowd[i].score, sizeof alone[i].score);
+        assert_memory_equal(alone[i].sample, crowd[i].sample, sizeof alone[i].sample);
+    }
+    pgd_free(alone);
+}
+
 static void a_crowd_changes_no_bit(void **state) {
     (void)state;
-    for (size_t n = 0; n < n_golden; n++) {
-        rig r;
-        golden g;
-        if (!golden_runs(golden_names[n])) continue;
-        golden_load(golden_names[n], &g);
-        pgd_exec_options opt = small_options(256);
-        member *alone = pgd_calloc(2 * CROWD, sizeof *alone), *crowd = alone + CROWD;
-        assert_non_null(alone);
-        if (g.max_model_len == 256) {
-            rig_open(&r, golden_names[n], &opt);
-            run_alone(&r, alone, &g);
-            run_crowd(&r, crowd, &g);
-            for (uint32_t i = 0; i < CROWD; i++) {
-                assert_int_equal(crowd[i].n_sampled, CROWD_DECODE);
-                assert_int_equal(crowd[i].score[1].n_top, 4);
-                assert_memory_equal(alone[i].score, crowd[i].score, sizeof alone[i].score);
-                assert_memory_equal(alone[i].sample, crowd[i].sample, sizeof alone[i].sample);
-            }
-            rig_close(&r);
-        }
-        pgd_free(alone);
-        golden_free(&g);
-    }
+    with_each_golden(check_crowd);
 }
 
 /* Every instruction set this machine has stays within the bounds, and one thread equals two. */
