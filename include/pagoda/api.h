@@ -44,6 +44,10 @@ typedef enum pgd_route {
     PGD_ROUTE_METRICS,        /* /metrics */
     PGD_ROUTE_VERSION,        /* /version */
     PGD_ROUTE_PAGE,           /* a fixed page; the transport answers it alone */
+    /* The operator's: of any tenant, so the transport offers them to nobody else. */
+    PGD_ROUTE_REQUESTS,    /* GET /requests: what is under way */
+    PGD_ROUTE_CANCEL_ANY,  /* POST /requests/{id}/cancel; arg = decoded id */
+    PGD_ROUTE_RESET_CACHE, /* POST /reset_prefix_cache; answered when it is done */
     PGD_ROUTE_N
 } pgd_route;
 

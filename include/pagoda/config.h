@@ -40,7 +40,7 @@ typedef struct pgd_config {
     const char *host;
     uint64_t port, http_threads, api_workers;
     pgd_config_list api_key, allowed_origins;
-    const char *api_key_file, *playground;
+    const char *api_key_file, *playground, *admin_socket;
     bool metrics_require_key;
     uint64_t max_body_bytes, max_connections, response_store_bytes;
     double request_timeout, sse_keep_alive, head_timeout, body_timeout, idle_timeout, stall_timeout;

@@ -44,6 +44,10 @@ typedef struct pgd_http_options {
     const pgd_api_key *keys;
     uint32_t n_keys;                 /* 0: no authentication */
     bool metrics_need_key;           /* /metrics asks for a key too */
+    /* Path of a unix socket for the operator, of mode 0600: it answers the operator's routes, which
+     * the port never does, the probes, /server_info, /metrics and /version, all without a key.
+     * NULL: none. */
+    const char *admin_socket;
     const char *const *cors_origins; /* exact origins, or "*"; none: no CORS headers */
     uint32_t n_cors_origins;
     const pgd_http_page *pages; /* none: their paths are unknown, and / lists the endpoints */
@@ -64,7 +68,8 @@ typedef struct pgd_http_options {
 extern const pgd_http_options pgd_http_options_default;
 
 /* Bind and listen; options and what they point to are borrowed until destroy. Errors: PGD_E_IO
- * naming address and reason ("address already in use"), PGD_E_INVALID. */
+ * naming address and reason ("address already in use"), PGD_E_INVALID. The admin socket's file is
+ * removed at stop, or at destroy. */
 pgd_status pgd_http_create(pgd_api *api, const pgd_http_options *opt, pgd_http **out,
                            pgd_error *err);
 uint16_t pgd_http_port(const pgd_http *h);

@@ -1,13 +1,17 @@
-/* Probes, metrics, version and the root page.
+/* Probes, metrics, version and the root page, and the operator's reset of the prefix cache.
  *
  * live: the process is not known to be broken; it never depends on load or on the queue. ready: a
  * model is attached, the engine's steps make progress, no drain, nothing fatal; overload never
  * flips it. A step that has been in flight for longer than STALL_NS means a stuck device: an idle
- * engine has none in flight, so its old heartbeat proves nothing. */
+ * engine has none in flight, so its old heartbeat proves nothing.
+ *
+ * A reset lives in its call, whose memory therefore stays until the engine has answered, whatever
+ * became of the client. Thread: the loop's. */
 #include <stdio.h>
 
 #include "call.h"
 #include "pagoda/jsonw.h"
+#include "pagoda/log.h"
 
 #define STALL_NS (120ull * 1000000000ull)
 
@@ -93,4 +97,49 @@ void api_root_write(const pgd_api *a, pgd_buf *out) {
 
 void api_metrics_write(const pgd_api *a, pgd_buf *out) {
     if (a->opt.metrics) pgd_metrics_render(a->opt.metrics, out);
+}
+
+/* ---- the prefix cache ---- */
+
+void api_answer_reset(pgd_call *c) {
+    const pgd_api_model *const m = atomic_load_explicit(&c->api->model, memory_order_acquire);
+    if (!m) {
+        api_error e = {.retry_after_ms = 2000};
+        (void)api_fail(&e, PGD_E_BUSY, "model_loading", NULL,
+                       "The model is still loading. Please try again in 2s.");
+        api_call_fail(c, &e);
+        return;
+    }
+    c->reset = (pgd_cache_reset){.sink = &c->loop->sink};
+    c->resetting = true;
+    pgd_engine_ask_cache_reset(m->engine, &c->reset);
+}
+
+static void answer_reset(pgd_call *c) {
+    pgd_log(PGD_LOG_INFO, "api", "operator resets the prefix cache freed=%u kept=%u request_id=%s",
+            c->reset.pages_freed, c->reset.pages_kept, c->request_id);
+    if (c->phase == API_ENDED) return; /* nobody waits any more */
+    pgd_jsonw w;
+    pgd_jsonw_init(&w, &c->out);
+    pgd_jsonw_obj(&w);
+    pgd_jsonw_key(&w, "object");
+    pgd_jsonw_cstr(&w, "prefix_cache.reset");
+    pgd_jsonw_key(&w, "pages_freed");
+    pgd_jsonw_u64(&w, c->reset.pages_freed);
+    pgd_jsonw_key(&w, "pages_kept");
+    pgd_jsonw_u64(&w, c->reset.pages_kept);
+    pgd_jsonw_end_obj(&w);
+    api_answer_json(c, 200);
+    api_call_changed(c);
+}
+
+void api_resets_drain(pgd_api_loop *l) {
+    for (pgd_link *at = pgd_stack_take_all(&l->sink.resets); at;) {
+        pgd_cache_reset *const reset = PGD_FROM_LINK(at, pgd_cache_reset, link);
+        pgd_call *const c = PGD_FROM_LINK(reset, pgd_call, reset);
+        at = at->next; /* collect may free it */
+        c->resetting = false;
+        answer_reset(c);
+        api_call_collect(c);
+    }
 }

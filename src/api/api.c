@@ -255,6 +255,7 @@ void pgd_api_loop_drain(pgd_api_loop *l, void (*changed)(pgd_call *call, void *c
         k = next;
     }
     drain_engine(l);
+    api_resets_drain(l);
     api_live_drain(l);
     while (l->changed) {
         pgd_call *const c = l->changed;

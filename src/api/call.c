@@ -308,6 +308,7 @@ void api_call_prepared(pgd_call *c) {
     } else if (!is_generation(c->route)) {
         api_answer_json(c, 200);
     } else {
+        api_live_prepared(c);
         api_call_submit(c);
     }
     if (api_call_pump(c, 0, c->g.n_choices) || c->phase == API_ENDED) api_call_changed(c);
@@ -440,7 +441,7 @@ void pgd_call_abort(pgd_call *c) {
 }
 
 void api_call_collect(pgd_call *c) {
-    if (!c->released || c->with_worker || c->n_inside) return;
+    if (!c->released || c->with_worker || c->n_inside || c->resetting) return;
     unlink_changed(c);
     api_gen *const g = &c->g;
     for (uint32_t i = 0; g->choices && i < g->n_choices; i++)

@@ -164,8 +164,11 @@ struct pgd_call {
     _Atomic uint32_t give_up; /* api_give_up; also read by the worker, to stop early */
     pgd_job job;
     pgd_link prepared_link;
-    pgd_call *live_prev, *live_next; /* live.c; under its lock, like the next two */
+    pgd_call *live_prev, *live_next; /* live.c; under its lock, like the next three */
     bool is_live, cancel_asked;
+    bool is_prepared;      /* the requests are there, and nothing but atomics changes in them */
+    bool resetting;        /* the engine has what follows */
+    pgd_cache_reset reset; /* of the prefix cache; admin.c */
     pgd_call *changed_prev, *changed_next;
     uint64_t begin_ns, deadline_ns, prep_ns, last_out_ns, first_token_ns;
     uint64_t created; /* unix seconds */
@@ -325,7 +328,12 @@ bool api_live_rename(pgd_call *c, pgd_sv wanted);
 /* Loop: end this call if somebody asked for that; end all of the loop's. */
 bool api_live_check(pgd_call *c);
 void api_live_drain(pgd_api_loop *l);
-void api_answer_cancel(pgd_call *c, pgd_sv id);
+/* The call has its requests: others may read them. */
+void api_live_prepared(pgd_call *c);
+/* tenant NULL: whoever's it is. */
+void api_answer_cancel(pgd_call *c, pgd_sv id, const pgd_sv *tenant);
+/* All calls under way, oldest first, as JSON. */
+void api_live_write(pgd_api *a, pgd_buf *out);
 
 /* route.c */
 const char *api_route_name(pgd_route r);
@@ -339,6 +347,9 @@ void api_root_write(const pgd_api *a, pgd_buf *out);
 void api_server_info_write(const pgd_api *a, pgd_buf *out);
 void api_version_write(pgd_buf *out);
 void api_metrics_write(const pgd_api *a, pgd_buf *out);
+/* Have the engine forget cached prefixes; the answer comes with a drain. */
+void api_answer_reset(pgd_call *c);
+void api_resets_drain(pgd_api_loop *l);
 /* NULL when the probe passes, else why not. */
 const char *api_not_live(const pgd_api *a);
 const char *api_not_ready(const pgd_api *a, char text[256]);

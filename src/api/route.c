@@ -1,7 +1,8 @@
-/* Routes that answer at once on the loop: models, probes, metrics, version, root.
+/* Routes that answer on the loop: models, probes, metrics, version, root, and the operator's.
  *
  * None of them waits or touches the engine but for a lock-free snapshot of its numbers, so a probe
- * is true and fast whatever the load. Thread: the loop's. */
+ * is true and fast whatever the load; a reset of the prefix cache is asked for here and answered by
+ * the loop's drain. Thread: the loop's. */
 #include "call.h"
 #include "pagoda/jsonw.h"
 #include "response.h"
@@ -92,8 +93,17 @@ void api_route_small(pgd_call *c, const pgd_api_request *rq) {
         answer_models(c, rq->arg);
         return;
     case PGD_ROUTE_CANCEL:
-        api_answer_cancel(c, rq->arg);
+        api_answer_cancel(c, rq->arg, &rq->tenant);
         return;
+    case PGD_ROUTE_CANCEL_ANY:
+        api_answer_cancel(c, rq->arg, NULL);
+        return;
+    case PGD_ROUTE_RESET_CACHE:
+        api_answer_reset(c);
+        return;
+    case PGD_ROUTE_REQUESTS:
+        api_live_write(c->api, &c->out);
+        break;
     case PGD_ROUTE_SERVER_INFO:
         api_server_info_write(c->api, &c->out);
         break;

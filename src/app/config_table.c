@@ -122,6 +122,9 @@ static const pgd_config_row server_rows[] = {
              "visible to other users."},
     ROW_STRING("api-key-file", api_key_file, NULL, "FILE",
                "File of keys, one a line: id:sha256[:tenant[:priority]]."),
+    ROW_STRING("admin-socket", admin_socket, NULL, "PATH",
+               "Unix socket for the operator, of mode 0600: lists and cancels requests of anybody, "
+               "and resets the prefix cache, in HTTP. None by default."),
     ROW_BOOL("metrics-require-key", metrics_require_key, "false",
              "Ask for a key at /metrics as well (probes never do)."),
     ROW_LIST("allowed-origins", allowed_origins, "ORIGIN ...",

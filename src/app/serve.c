@@ -71,6 +71,7 @@ static void fill_http_options(pgd_server *s) {
     o->keys = s->keys;
     o->n_keys = s->n_keys;
     o->metrics_need_key = c->metrics_require_key;
+    o->admin_socket = c->admin_socket;
     o->cors_origins = c->allowed_origins.v;
     o->n_cors_origins = c->allowed_origins.n;
     if (wants_pages(c)) {
@@ -209,6 +210,8 @@ int pgd_serve(const pgd_config *config) {
     if (start_front(&s, &err) != PGD_OK) return fail_start(&s, err.msg, PGD_EXIT_CONFIG);
     pgd_log(PGD_LOG_INFO, "app", "listening on http://%s:%u, loading %s", config->host,
             pgd_http_port(s.http), config->model);
+    if (config->admin_socket != NULL)
+        pgd_log(PGD_LOG_INFO, "app", "admin socket at %s", config->admin_socket);
     if (s.http_options.n_pages > 0)
         pgd_log(PGD_LOG_INFO, "app", "playground at http://%s:%u/, status at /status", config->host,
                 pgd_http_port(s.http));

@@ -59,7 +59,7 @@ void pgd_conn_close(pgd_conn *c) {
     if (c->state == PGD_CONN_CLOSED) return;
     drop_call(c);
     set_state(c, PGD_CONN_CLOSED);
-    uv_close((uv_handle_t *)&c->tcp, on_closed);
+    uv_close(&c->io.handle, on_closed);
 }
 
 static void on_shutdown(uv_shutdown_t *req, int status) {
@@ -72,7 +72,7 @@ static void linger(pgd_conn *c) {
     if (c->state == PGD_CONN_CLOSED) return;
     set_state(c, PGD_CONN_LINGER);
     c->shutdown_req.data = c;
-    if (uv_shutdown(&c->shutdown_req, (uv_stream_t *)&c->tcp, on_shutdown) != 0) pgd_conn_close(c);
+    if (uv_shutdown(&c->shutdown_req, &c->io.stream, on_shutdown) != 0) pgd_conn_close(c);
 }
 
 /* --- sending -------------------------------------------------------------------------------- */
@@ -129,7 +129,7 @@ static void flush(pgd_conn *c) {
     }
     if (c->out.n > 0) {
         uv_buf_t b = uv_buf_init(c->out.p, (unsigned)c->out.n);
-        const int n = uv_try_write((uv_stream_t *)&c->tcp, &b, 1);
+        const int n = uv_try_write(&c->io.stream, &b, 1);
         if (n < 0 && n != UV_EAGAIN) {
             pgd_conn_close(c);
             return;
@@ -148,7 +148,7 @@ static void flush(pgd_conn *c) {
         uv_buf_t b = uv_buf_init(c->flight.p, (unsigned)c->flight.n);
         c->write_req.data = c;
         c->writing = true;
-        if (uv_write(&c->write_req, (uv_stream_t *)&c->tcp, &b, 1, on_written) != 0) {
+        if (uv_write(&c->write_req, &c->io.stream, &b, 1, on_written) != 0) {
             c->writing = false;
             pgd_conn_close(c);
         }
@@ -222,6 +222,9 @@ static void begin_call(pgd_conn *c) {
         .timeout_ns = c->timeout_ns,
         .user = c,
     };
+    if (c->admin && (c->row->methods & PGD_POST) != 0)
+        pgd_log(PGD_LOG_INFO, "http", "operator asks path=%s uid=%u pid=%d", c->row->path,
+                c->peer_uid, c->peer_pid);
     set_state(c, PGD_CONN_HANDLING);
     c->call = pgd_api_begin(c->loop->api, &rq);
     c->had_call = c->call != NULL;
@@ -290,13 +293,18 @@ static bool admit(pgd_conn *c, const pgd_http_head *h) {
     const bool has_body = h->framing != PGD_BODY_NONE;
     pgd_sv arg;
     c->row = pgd_route_find(h->target, &c->loop->scratch, &arg);
+    if (c->row != NULL && !pgd_route_is_offered(c->row, c->admin)) c->row = NULL;
     const pgd_http_page *page = c->row != NULL ? pgd_page_find(opt, c->row, arg) : NULL;
     if (page == NULL && c->row != NULL && c->row->route == PGD_ROUTE_PAGE) c->row = NULL;
     const bool options = pgd_sv_eq(h->method, PGD_SV("OPTIONS"));
     if (c->row == NULL) {
-        refuse(c, 404, "unknown_url",
-               "Unknown path. GET / with `accept: application/json` lists what is here.", NULL,
-               has_body);
+        refuse(
+            c, 404, "unknown_url",
+            c->admin
+                ? "Unknown path. This socket has GET /requests, POST /requests/{id}/cancel, POST "
+                  "/reset_prefix_cache, GET /server_info, /metrics, /version and the probes."
+                : "Unknown path. GET / with `accept: application/json` lists what is here.",
+            NULL, has_body);
         return false;
     }
     pgd_buf_putsv(&c->arg, arg);
@@ -326,7 +334,7 @@ static bool admit(pgd_conn *c, const pgd_http_head *h) {
         return false;
     }
     c->key = pgd_auth_find(opt, h);
-    if (c->key == NULL && needs_key(opt, c->row)) {
+    if (c->key == NULL && !c->admin && needs_key(opt, c->row)) {
         refuse(c, 401, "invalid_api_key",
                "Missing or incorrect API key. Send it as `Authorization: Bearer KEY`.",
                "www-authenticate: Bearer\r\n", has_body);
@@ -452,28 +460,42 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
     advance(c);
 }
 
-void pgd_conn_accept(pgd_http_loop *l) {
+/* Take the waiting connection from the listener, which may be of either kind. */
+static bool take(pgd_conn *c, uv_stream_t *listener) {
+    if (!c->admin) {
+        if (uv_accept(listener, &c->io.stream) != 0) return false;
+        uv_tcp_nodelay(&c->io.tcp, 1);
+        return true;
+    }
+    uv_os_fd_t fd = -1;
+    if (uv_accept(listener, &c->io.stream) != 0 || uv_fileno(&c->io.handle, &fd) != 0) return false;
+    if (pgd_admin_peer(fd, &c->peer_uid, &c->peer_pid)) return true;
+    pgd_log(PGD_LOG_WARN, "http", "admin socket: refused uid=%u pid=%d", c->peer_uid, c->peer_pid);
+    return false;
+}
+
+void pgd_conn_accept(pgd_http_loop *l, uv_stream_t *listener) {
     pgd_conn *c = pgd_calloc(1, sizeof(*c));
     if (c == NULL) return; /* the backlog is tried again when the next one arrives */
     c->loop = l;
-    uv_tcp_init(&l->uv, &c->tcp);
-    c->tcp.data = c;
+    c->admin = listener == (uv_stream_t *)&l->admin;
+    if (c->admin)
+        uv_pipe_init(&l->uv, &c->io.pipe, 0);
+    else
+        uv_tcp_init(&l->uv, &c->io.tcp);
+    c->io.handle.data = c;
     c->next = l->conns;
     if (c->next != NULL) c->next->prev = c;
     l->conns = c;
     const uint32_t n = atomic_fetch_add(&l->http->n_conns, 1) + 1;
     pgd_metric_set(l->http->m_connections, n);
     set_state(c, PGD_CONN_IDLE);
-    if (uv_accept((uv_stream_t *)&l->listener, (uv_stream_t *)&c->tcp) != 0) {
+    if (!take(c, listener) || uv_read_start(&c->io.stream, on_alloc, on_read) != 0) {
         pgd_conn_close(c);
         return;
     }
-    uv_tcp_nodelay(&c->tcp, 1);
-    if (uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read) != 0) {
-        pgd_conn_close(c);
-        return;
-    }
-    if (n > l->http->opt->max_connections)
+    /* a server that is full is when its operator needs it */
+    if (n > l->http->opt->max_connections && !c->admin)
         refuse(c, 503, "server_overloaded", "Too many connections, try again later.",
                "retry-after: 1\r\n", true);
 }
@@ -482,7 +504,7 @@ void pgd_conn_accept(pgd_http_loop *l) {
 
 static void tick_response(pgd_conn *c, uint64_t now_ns, bool full_second) {
     if (c->writing) {
-        const size_t queued = uv_stream_get_write_queue_size((uv_stream_t *)&c->tcp);
+        const size_t queued = uv_stream_get_write_queue_size(&c->io.stream);
         if (queued != c->queued_bytes) c->byte_ns = now_ns;
         c->queued_bytes = queued;
         if (now_ns - c->byte_ns > c->loop->http->opt->stall_timeout_ns) {
@@ -501,7 +523,7 @@ void pgd_conn_tick(pgd_conn *c, uint64_t now_ns, bool full_second) {
     const uint64_t quiet = now_ns > c->byte_ns ? now_ns - c->byte_ns : 0;
     switch (c->state) {
     case PGD_CONN_IDLE:
-        if (c->loop->quiesced || age > opt->idle_timeout_ns) pgd_conn_close(c);
+        if ((c->loop->quiesced && !c->admin) || age > opt->idle_timeout_ns) pgd_conn_close(c);
         break;
     case PGD_CONN_HEAD:
         if (age > opt->head_timeout_ns)

@@ -7,6 +7,8 @@
 
 #include "http/parse.h"
 
+enum { PROBE = PGD_ROUTE_OPEN | PGD_ROUTE_QUIET | PGD_ROUTE_BOTH };
+
 static const pgd_route_row rows[] = {
     {"/", PGD_ROUTE_ROOT, PGD_GET, PGD_ROUTE_OPEN, NULL},
     {"/v1/chat/completions", PGD_ROUTE_CHAT, PGD_POST, PGD_ROUTE_MODEL_USE, NULL},
@@ -35,18 +37,22 @@ static const pgd_route_row rows[] = {
     {"/v1/detokenize", PGD_ROUTE_DETOKENIZE, PGD_POST, PGD_ROUTE_MODEL_USE, NULL},
     {"/apply-template", PGD_ROUTE_APPLY_TEMPLATE, PGD_POST, PGD_ROUTE_MODEL_USE, NULL},
     {"/v1/apply-template", PGD_ROUTE_APPLY_TEMPLATE, PGD_POST, PGD_ROUTE_MODEL_USE, NULL},
-    {"/server_info", PGD_ROUTE_SERVER_INFO, PGD_GET, 0, NULL},
-    {"/health", PGD_ROUTE_HEALTH, PGD_GET, PGD_ROUTE_OPEN | PGD_ROUTE_QUIET, NULL},
-    {"/ping", PGD_ROUTE_HEALTH, PGD_GET, PGD_ROUTE_OPEN | PGD_ROUTE_QUIET, NULL},
-    {"/ready", PGD_ROUTE_HEALTH, PGD_GET, PGD_ROUTE_OPEN | PGD_ROUTE_QUIET, NULL},
-    {"/readyz", PGD_ROUTE_HEALTH, PGD_GET, PGD_ROUTE_OPEN | PGD_ROUTE_QUIET, NULL},
-    {"/live", PGD_ROUTE_LIVE, PGD_GET, PGD_ROUTE_OPEN | PGD_ROUTE_QUIET, NULL},
-    {"/livez", PGD_ROUTE_LIVE, PGD_GET, PGD_ROUTE_OPEN | PGD_ROUTE_QUIET, NULL},
-    {"/startupz", PGD_ROUTE_STARTUP, PGD_GET, PGD_ROUTE_OPEN | PGD_ROUTE_QUIET, NULL},
-    {"/metrics", PGD_ROUTE_METRICS, PGD_GET, PGD_ROUTE_METRIC | PGD_ROUTE_QUIET, NULL},
-    {"/version", PGD_ROUTE_VERSION, PGD_GET, 0, NULL},
+    {"/server_info", PGD_ROUTE_SERVER_INFO, PGD_GET, PGD_ROUTE_BOTH, NULL},
+    {"/health", PGD_ROUTE_HEALTH, PGD_GET, PROBE, NULL},
+    {"/ping", PGD_ROUTE_HEALTH, PGD_GET, PROBE, NULL},
+    {"/ready", PGD_ROUTE_HEALTH, PGD_GET, PROBE, NULL},
+    {"/readyz", PGD_ROUTE_HEALTH, PGD_GET, PROBE, NULL},
+    {"/live", PGD_ROUTE_LIVE, PGD_GET, PROBE, NULL},
+    {"/livez", PGD_ROUTE_LIVE, PGD_GET, PROBE, NULL},
+    {"/startupz", PGD_ROUTE_STARTUP, PGD_GET, PROBE, NULL},
+    {"/metrics", PGD_ROUTE_METRICS, PGD_GET, PGD_ROUTE_METRIC | PGD_ROUTE_QUIET | PGD_ROUTE_BOTH,
+     NULL},
+    {"/version", PGD_ROUTE_VERSION, PGD_GET, PGD_ROUTE_BOTH, NULL},
     {"/status", PGD_ROUTE_PAGE, PGD_GET, PGD_ROUTE_OPEN | PGD_ROUTE_QUIET, NULL},
     {"/web/", PGD_ROUTE_PAGE, PGD_GET, PGD_ROUTE_OPEN | PGD_ROUTE_QUIET, NULL},
+    {"/requests", PGD_ROUTE_REQUESTS, PGD_GET, PGD_ROUTE_ADMIN, NULL},
+    {"/requests/", PGD_ROUTE_CANCEL_ANY, PGD_POST, PGD_ROUTE_ADMIN, "/cancel"},
+    {"/reset_prefix_cache", PGD_ROUTE_RESET_CACHE, PGD_POST, PGD_ROUTE_ADMIN, NULL},
 };
 
 /* Path of target without query, with single slashes and no trailing one, into out. */
@@ -81,6 +87,11 @@ const pgd_route_row *pgd_route_find(pgd_sv target, pgd_buf *scratch, pgd_sv *arg
         return &rows[i];
     }
     return NULL;
+}
+
+bool pgd_route_is_offered(const pgd_route_row *row, bool admin) {
+    const unsigned there = PGD_ROUTE_ADMIN | PGD_ROUTE_BOTH;
+    return admin ? (row->flags & there) != 0 : (row->flags & PGD_ROUTE_ADMIN) == 0;
 }
 
 const char *pgd_route_allow(const pgd_route_row *row) {

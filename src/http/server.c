@@ -35,7 +35,7 @@ const pgd_http_options pgd_http_options_default = {
 static void on_connection(uv_stream_t *s, int status) {
     pgd_http_loop *l = s->data;
     if (status == 0)
-        pgd_conn_accept(l);
+        pgd_conn_accept(l, s);
     else
         pgd_log(PGD_LOG_WARN, "http", "accept failed: %s", uv_strerror(status));
 }
@@ -51,16 +51,20 @@ static void close_handle(uv_handle_t *h) {
 
 static void quiesce(pgd_http_loop *l) {
     l->quiesced = true;
-    close_handle((uv_handle_t *)&l->listener);
+    close_handle((uv_handle_t *)&l->listener); /* the operator's stays: a drain may need a hand */
     for (pgd_conn *c = l->conns, *next; c != NULL; c = next) {
         next = c->next;
-        if (c->state == PGD_CONN_IDLE) pgd_conn_close(c);
+        if (c->state == PGD_CONN_IDLE && !c->admin) pgd_conn_close(c);
     }
 }
 
 static void stop(pgd_http_loop *l) {
     l->stopped = true;
     close_handle((uv_handle_t *)&l->listener);
+    if (l->has_admin) {
+        pgd_admin_close(&l->http->admin);
+        close_handle((uv_handle_t *)&l->admin);
+    }
     close_handle((uv_handle_t *)&l->tick);
     /* stays open, since the engine may still wake us, but no longer keeps the loop running */
     uv_unref((uv_handle_t *)&l->wake);
@@ -140,6 +144,18 @@ static pgd_status listen_on(pgd_http_loop *l, const struct sockaddr_storage *add
     return PGD_OK;
 }
 
+static pgd_status listen_for_operator(pgd_http *h, pgd_http_loop *l, pgd_error *err) {
+    PGD_TRY(pgd_admin_open(h->opt->admin_socket, &h->admin, err));
+    int e = uv_pipe_init(&l->uv, &l->admin, 0);
+    l->has_admin = e == 0;
+    l->admin.data = l;
+    if (e == 0) e = uv_pipe_open(&l->admin, h->admin.fd);
+    if (e == 0) h->admin.fd = -1; /* libuv closes it */
+    if (e == 0) e = uv_listen((uv_stream_t *)&l->admin, BACKLOG, on_connection);
+    if (e == 0) return PGD_OK;
+    return pgd_fail(err, PGD_E_IO, "admin socket %s: %s", h->opt->admin_socket, uv_strerror(e));
+}
+
 static pgd_status start_loop(pgd_http *h, uint32_t i, pgd_error *err) {
     pgd_http_loop *l = pgd_calloc(1, sizeof(*l));
     if (l == NULL) return pgd_fail(err, PGD_E_NOMEM, "no memory for an event loop");
@@ -157,6 +173,7 @@ static pgd_status start_loop(pgd_http *h, uint32_t i, pgd_error *err) {
     /* later loops bind the port that the first was given */
     PGD_TRY(parse_address(h->opt->host, i == 0 ? h->opt->port : h->port, &addr, err));
     PGD_TRY(listen_on(l, &addr, h->opt->n_loops > 1, err));
+    if (i == 0 && h->opt->admin_socket != NULL) PGD_TRY(listen_for_operator(h, l, err));
     e = uv_timer_start(&l->tick, on_tick, TICK_MS, TICK_MS);
     return e == 0 ? PGD_OK : pgd_fail(err, PGD_E_IO, "event loop timer: %s", uv_strerror(e));
 }
@@ -190,6 +207,9 @@ static void register_metrics(pgd_http *h) {
         [PGD_ROUTE_METRICS] = "/metrics",
         [PGD_ROUTE_VERSION] = "/version",
         [PGD_ROUTE_PAGE] = "pages",
+        [PGD_ROUTE_REQUESTS] = "/requests",
+        [PGD_ROUTE_CANCEL_ANY] = "/requests/{id}/cancel",
+        [PGD_ROUTE_RESET_CACHE] = "/reset_prefix_cache",
     };
     for (int r = 0; r < PGD_ROUTE_N; r++) {
         for (int s = 2; s < PGD_HTTP_STATUS_CLASSES; s++) {
@@ -214,6 +234,7 @@ pgd_status pgd_http_create(pgd_api *api, const pgd_http_options *opt, pgd_http *
     if (h == NULL) return pgd_fail(err, PGD_E_NOMEM, "no memory for the HTTP server");
     h->opt = opt;
     h->api = api;
+    h->admin.fd = -1;
     h->loop = pgd_calloc(opt->n_loops, sizeof(pgd_http_loop *));
     if (h->loop == NULL) {
         pgd_free(h);
@@ -276,6 +297,7 @@ static void close_walk(uv_handle_t *handle, void *arg) {
 void pgd_http_destroy(pgd_http **ph) {
     pgd_http *h = *ph;
     if (h == NULL) return;
+    pgd_admin_close(&h->admin);
     for (uint32_t i = 0; i < h->n_loops; i++) {
         pgd_http_loop *l = h->loop[i];
         if (l->api != NULL) {

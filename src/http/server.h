@@ -8,6 +8,7 @@
 
 #include <uv.h>
 
+#include "http/admin.h"
 #include "http/parse.h"
 #include "http/route.h"
 #include "pagoda/http.h"
@@ -21,6 +22,7 @@ struct pgd_http_loop {
     pgd_http *http;
     uv_loop_t uv;
     uv_tcp_t listener;
+    uv_pipe_t admin; /* listens too; loop 0 alone, if has_admin */
     uv_async_t wake;
     uv_timer_t tick;
     pgd_api_loop *api;
@@ -28,7 +30,7 @@ struct pgd_http_loop {
     pgd_buf scratch;
     char date[40]; /* of the current second, for the Date header */
     uint32_t n_ticks;
-    bool quiesced, stopped, started;
+    bool quiesced, stopped, started, has_admin;
     uv_thread_t thread; /* loops 1.. */
     char read_buf[65536];
 };
@@ -41,6 +43,7 @@ struct pgd_http {
     uint16_t port;
     _Atomic bool quiesce, stop;
     _Atomic uint32_t n_conns;
+    pgd_admin_socket admin;
     pgd_metric *m_requests[PGD_ROUTE_N][PGD_HTTP_STATUS_CLASSES];
     pgd_metric *m_connections, *m_parse_errors;
 };
@@ -55,7 +58,12 @@ typedef enum pgd_conn_state {
 } pgd_conn_state;
 
 struct pgd_conn {
-    uv_tcp_t tcp;
+    union {
+        uv_handle_t handle;
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } io;
     uv_write_t write_req;
     uv_shutdown_t shutdown_req;
     pgd_http_loop *loop;
@@ -77,6 +85,9 @@ struct pgd_conn {
     pgd_buf arg, query;
     uint64_t timeout_ns;
     bool keep_alive, http10, is_head;
+    bool admin; /* came through the operator's socket, */
+    unsigned peer_uid;
+    int peer_pid; /* from this user and process */
     /* its response */
     pgd_call *call;
     int status;
@@ -87,7 +98,8 @@ struct pgd_conn {
 };
 
 /* conn.c: the life of a connection, all on its loop's thread. */
-void pgd_conn_accept(pgd_http_loop *l);
+/* A connection waits at this listener of the loop. */
+void pgd_conn_accept(pgd_http_loop *l, uv_stream_t *listener);
 /* Take what the call has produced and send it. */
 void pgd_conn_pump(pgd_conn *c);
 /* Deadlines; full_second is true once a second. */
