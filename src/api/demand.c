@@ -1,12 +1,12 @@
 /* The fields that demand a form of the whole answer, whatever client they come from: OpenAI's
  * response_format, vLLM's structured_outputs and guided_*, SGLang's regex, ebnf and json_schema,
- * llama.cpp's grammar. One demand at most: two would have to be intersected, and clients that send
- * two mean one of them. Schemas become text, which is what limits and caches count. Thread: a
- * worker. */
+ * llama.cpp's grammar; structural_tag is taken apart in structural_tag.c. One demand at most: two
+ * would have to be intersected, and clients that send two mean one of them. Schemas become text,
+ * which is what limits and caches count. Thread: a worker. */
 #include <stdio.h>
 #include <string.h>
 
-#include "constrain.h"
+#include "demand.h"
 #include "pagoda/jsonw.h"
 
 enum { MAX_NAME = 64 };
@@ -15,6 +15,7 @@ typedef struct reader {
     pgd_arena *arena;
     api_demand *out;
     api_error *e;
+    pgd_json_space space;
 } reader;
 
 static pgd_status demand(reader *r, const char *param, pgd_grammar_kind kind, pgd_sv text) {
@@ -23,8 +24,7 @@ static pgd_status demand(reader *r, const char *param, pgd_grammar_kind kind, pg
                         "Invalid request: '%s' and '%s' both constrain the output; only one may be "
                         "given.",
                         r->out->param, param);
-    *r->out = (api_demand){.param = param,
-                           .spec = {.kind = kind, .text = text, .space = PGD_JSON_SPACE_ANY}};
+    *r->out = (api_demand){.param = param, .spec = {.kind = kind, .text = text, .space = r->space}};
     return PGD_OK;
 }
 
@@ -35,22 +35,57 @@ static pgd_status demand_text(reader *r, const char *param, pgd_grammar_kind kin
     return demand(r, param, kind, s);
 }
 
-/* A schema as an object, a boolean, or a string that holds one. */
-static pgd_status demand_schema(reader *r, const char *param, const pgd_json *v) {
-    pgd_sv s;
+pgd_status api_schema_text(pgd_arena *a, const char *param, const pgd_json *v, pgd_sv *out,
+                           api_error *e) {
     const pgd_json_type t = pgd_json_typeof(v);
-    if (pgd_json_as_str(v, &s)) return demand(r, param, PGD_GRAMMAR_JSON_SCHEMA, s);
-    if (t != PGD_JSON_OBJECT && t != PGD_JSON_BOOL)
-        return api_fail_type(r->e, param, "an object", v);
+    if (pgd_json_as_str(v, out)) return PGD_OK;
+    if (t != PGD_JSON_OBJECT && t != PGD_JSON_BOOL) return api_fail_type(e, param, "an object", v);
     pgd_buf b = {0};
     pgd_jsonw w;
     pgd_jsonw_init(&w, &b);
     pgd_jsonw_node(&w, v);
-    const char *const copy = b.failed ? NULL : pgd_arena_strndup(r->arena, b.p, b.n);
-    const size_t n = b.n;
+    const char *const copy = b.failed ? NULL : pgd_arena_strndup(a, b.p, b.n);
+    *out = (pgd_sv){copy, b.n};
     pgd_buf_fini(&b);
-    if (!copy) return api_fail_nomem(r->e);
-    return demand(r, param, PGD_GRAMMAR_JSON_SCHEMA, (pgd_sv){copy, n});
+    return copy ? PGD_OK : api_fail_nomem(e);
+}
+
+static pgd_status demand_schema(reader *r, const char *param, const pgd_json *v) {
+    pgd_sv text;
+    PGD_TRY(api_schema_text(r->arena, param, v, &text, r->e));
+    return demand(r, param, PGD_GRAMMAR_JSON_SCHEMA, text);
+}
+
+static void free_doc(void *arg) {
+    pgd_json_doc *doc = arg;
+    pgd_json_free(&doc);
+}
+
+/* The value, or what the string holds that vLLM makes of it: *out then lives as long as the arena.
+ */
+static pgd_status unquote(reader *r, const char *param, const pgd_json *v, const pgd_json **out) {
+    pgd_json_doc *doc = NULL;
+    pgd_error err = {0};
+    pgd_sv s;
+    *out = v;
+    if (!pgd_json_as_str(v, &s)) return PGD_OK;
+    if (pgd_json_parse(s, &pgd_json_limits_request, &doc, &err) != PGD_OK)
+        return api_fail(r->e, err.code == PGD_E_NOMEM ? PGD_E_NOMEM : PGD_E_INVALID,
+                        "invalid_value", param, "Invalid '%s': %.800s", param, err.msg);
+    *out = pgd_json_root(doc);
+    if (pgd_arena_cleanup(r->arena, free_doc, doc) == PGD_OK) return PGD_OK;
+    pgd_json_free(&doc);
+    return api_fail_nomem(r->e);
+}
+
+static pgd_status demand_tags(reader *r, const char *param, const pgd_json *v) {
+    pgd_grammar_spec spec;
+    const pgd_json *tags;
+    PGD_TRY(unquote(r, param, v, &tags));
+    PGD_TRY(api_read_structural_tag(r->arena, param, tags, r->space, &spec, r->e));
+    PGD_TRY(demand(r, param, PGD_GRAMMAR_SEQ, (pgd_sv){NULL, 0}));
+    r->out->spec = spec;
+    return PGD_OK;
 }
 
 static pgd_status demand_choice(reader *r, const char *param, const pgd_json *v) {
@@ -122,11 +157,10 @@ static pgd_status read_format(reader *r, const pgd_json *v) {
         if (!pgd_json_is_null(schema)) return demand_schema(r, "response_format.schema", schema);
         return demand(r, "response_format", PGD_GRAMMAR_JSON_OBJECT, (pgd_sv){NULL, 0});
     }
-    if (pgd_sv_eq(type, PGD_SV("structural_tag")))
-        return api_fail_unsupported(r->e, "response_format.structural_tag");
+    if (pgd_sv_eq(type, PGD_SV("structural_tag"))) return demand_tags(r, "response_format", v);
     return api_fail(r->e, PGD_E_INVALID, "invalid_value", path,
-                    "Invalid value: '%s'. Supported values are: 'text', 'json_object', and "
-                    "'json_schema'.",
+                    "Invalid value: '%s'. Supported values are: 'text', 'json_object', "
+                    "'json_schema', and 'structural_tag'.",
                     api_quote(quoted, type));
 }
 
@@ -141,7 +175,7 @@ static pgd_status read_member(reader *r, const char *key, const pgd_json *v) {
     if (strcmp(key, "grammar") == 0)
         return demand_text(r, "structured_outputs.grammar", PGD_GRAMMAR_EBNF, v);
     if (strcmp(key, "structural_tag") == 0)
-        return api_fail_unsupported(r->e, "structured_outputs.structural_tag");
+        return demand_tags(r, "structured_outputs.structural_tag", v);
     if (strcmp(key, "json_object") != 0) return PGD_OK; /* unknown: ignored, as everywhere */
     if (!pgd_json_as_bool(v, &yes))
         return api_fail_type(r->e, "structured_outputs.json_object", "a boolean", v);
@@ -151,6 +185,11 @@ static pgd_status read_member(reader *r, const char *key, const pgd_json *v) {
 
 static pgd_status read_structured(reader *r, const pgd_json *so) {
     const char *const before = r->out->param;
+    const pgd_json *const tight = pgd_json_get(so, "disable_any_whitespace");
+    bool yes = false;
+    if (!pgd_json_is_null(tight) && !pgd_json_as_bool(tight, &yes))
+        return api_fail_type(r->e, "structured_outputs.disable_any_whitespace", "a boolean", tight);
+    r->space = yes ? PGD_JSON_SPACE_NONE : PGD_JSON_SPACE_ANY;
     for (const pgd_json *v = pgd_json_first(so); v; v = pgd_json_next(v)) {
         const char *const key = pgd_json_key(v);
         /* of duplicates the last counts */
@@ -159,17 +198,12 @@ static pgd_status read_structured(reader *r, const pgd_json *so) {
     if (r->out->param == before)
         return api_fail(r->e, PGD_E_INVALID, "invalid_value", "structured_outputs",
                         "Invalid 'structured_outputs': expected one of 'json', 'regex', 'choice', "
-                        "'grammar', and 'json_object'.");
-    const pgd_json *const tight = pgd_json_get(so, "disable_any_whitespace");
-    bool yes = false;
-    if (!pgd_json_is_null(tight) && !pgd_json_as_bool(tight, &yes))
-        return api_fail_type(r->e, "structured_outputs.disable_any_whitespace", "a boolean", tight);
-    if (yes) r->out->spec.space = PGD_JSON_SPACE_NONE;
+                        "'grammar', 'structural_tag', and 'json_object'.");
     return PGD_OK;
 }
 
 pgd_status api_read_demand(const api_fields *f, pgd_arena *a, api_demand *out, api_error *e) {
-    reader r = {.arena = a, .out = out, .e = e};
+    reader r = {.arena = a, .out = out, .e = e, .space = PGD_JSON_SPACE_ANY};
     const struct {
         const char *param;
         pgd_grammar_kind kind;
@@ -182,6 +216,7 @@ pgd_status api_read_demand(const api_fields *f, pgd_arena *a, api_demand *out, a
     *out = (api_demand){0};
     if (f->response_format) PGD_TRY(read_format(&r, f->response_format));
     if (f->structured_outputs) PGD_TRY(read_structured(&r, f->structured_outputs));
+    r.space = PGD_JSON_SPACE_ANY;
     /* Empty strings and lists are how some clients say "none". */
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (texts[i].text.n) PGD_TRY(demand(&r, texts[i].param, texts[i].kind, texts[i].text));

@@ -80,21 +80,28 @@ static bool is_control(pgd_sv text) {
     return text.n && (uint8_t)text.p[0] == PGD_GRAMMAR_CONTROL;
 }
 
-/* A marker that begins with a control byte cannot occur in free text anyway. */
-static uint32_t free_text(pgd_ir *ir, const pgd_grammar_spec *spec) {
-    const bool until = spec->kind == PGD_GRAMMAR_UNTIL;
+/* Texts in which a marker stands. One tail for all of them: the product follows this operand as
+ * sets of its nodes, and a tail for each would let those remember which markers were seen. A marker
+ * that begins with a control byte cannot occur in free text anyway. */
+static uint32_t with_marker(pgd_ir *ir, const pgd_grammar_spec *spec) {
     const size_t mark = pgd_ir_mark(ir);
-    uint32_t all = until || !spec->text.n ? any_bytes(ir) : not_begun_by(ir, spec->text);
     for (size_t i = 0; i < spec->n_choices; i++)
         if (!is_control(spec->choices[i]) && spec->choices[i].n)
-            pgd_ir_push(ir, with_any(ir, pgd_ir_lit(ir, spec->choices[i])));
+            pgd_ir_push(ir, pgd_ir_lit(ir, spec->choices[i]));
+    const uint32_t markers = pgd_ir_alt(ir, mark);
+    return markers == PGD_IR_FAIL ? markers : with_any(ir, markers);
+}
+
+static uint32_t free_text(pgd_ir *ir, const pgd_grammar_spec *spec) {
+    const bool until = spec->kind == PGD_GRAMMAR_UNTIL;
+    uint32_t all = until || !spec->text.n ? any_bytes(ir) : not_begun_by(ir, spec->text);
+    uint32_t never = with_marker(ir, spec);
     if (until && !is_control(spec->text)) { /* the marker, and then something */
         const uint32_t more = pgd_ir_count(ir, pgd_ir_set(ir, &NOT_CONTROL), 1, PGD_IR_INF);
         const uint32_t end = pgd_ir_lit(ir, spec->text);
-        pgd_ir_push(ir, pgd_ir_seq2(ir, any_bytes(ir), pgd_ir_seq2(ir, end, more)));
+        never = pgd_ir_alt2(ir, never, pgd_ir_seq2(ir, any_bytes(ir), pgd_ir_seq2(ir, end, more)));
         all = pgd_ir_seq2(ir, all, pgd_ir_lit(ir, spec->text));
     }
-    const uint32_t never = pgd_ir_alt(ir, mark);
     if (never != PGD_IR_FAIL) all = pgd_ir_diff(ir, all, never);
     return until && is_control(spec->text) ? pgd_ir_seq2(ir, all, pgd_ir_lit(ir, spec->text)) : all;
 }

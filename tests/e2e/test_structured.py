@@ -121,6 +121,37 @@ class Structured(ServerTest):
         )
         self.assertRegex(r.choices[0].text, "^[0-9]{3}!$")
 
+    def test_structural_tags(self):
+        schema = {"type": "object", "properties": {"city": {"enum": ["Paris", "Rome"]}},
+                  "required": ["city"], "additionalProperties": False}
+        old = {"type": "structural_tag", "triggers": ["<f="],
+               "structures": [{"begin": "<f=where>", "schema": schema, "end": "</f>"}]}
+        content = {"type": "json_schema", "json_schema": schema}
+        tag = {"type": "tag", "begin": "<f=where>", "content": content, "end": "</f>"}
+        new = {"type": "structural_tag", "format": {
+            "type": "triggered_tags", "triggers": ["<f="], "tags": [tag],
+            "at_least_one": True, "stop_after_first": True}}
+        for seed in range(3):
+            r = self.create(seed=seed, response_format=new).choices[0]
+            self.assertEqual(r.finish_reason, "stop")
+            self.assertRegex(r.message.content, r'^<f=where>\{\s*"city"\s*:[^<]*\}</f>$')
+            self.assertIn(json.loads(r.message.content[9:-4])["city"], ("Paris", "Rome"))
+        free = self.create(seed=1, max_tokens=40, response_format=old).choices[0].message.content
+        self.assertGreater(len(free), 0)
+        self.assertEqual(free.count("<f="), free.count("<f=where>"))
+        as_text = {"structured_outputs": {"structural_tag": json.dumps(new)}}
+        text = self.create(seed=2, extra_body=as_text).choices[0].message.content
+        self.assertEqual(text, r.message.content)
+        old["structures"][0]["schema"] = {"not": {}}
+        with self.assertRaises(openai.BadRequestError) as e:
+            self.create(response_format=old)
+        self.assertEqual(e.exception.param, "response_format")
+        self.assertIn("structures[0].schema: schema #/not", str(e.exception))
+        del old["triggers"]
+        with self.assertRaises(openai.BadRequestError) as e:
+            self.create(response_format=old)
+        self.assertEqual(e.exception.param, "response_format.triggers")
+
     def test_a_bad_schema_is_named(self):
         schema = {"type": "object", "properties": {"a": {"if": {}}}}
         with self.assertRaises(openai.BadRequestError) as e:

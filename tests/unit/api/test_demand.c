@@ -109,8 +109,6 @@ static void wrong_demands_name_their_path(void **state) {
          "\"strict\":1,"
          "\"schema\":{}}}}",
          "response_format.json_schema.strict", "invalid_type"},
-        {"{\"response_format\":{\"type\":\"structural_tag\"}}", "response_format.structural_tag",
-         "unsupported_parameter"},
         {"{\"structured_outputs\":{}}", "structured_outputs", "invalid_value"},
         {"{\"structured_outputs\":{\"regex\":1}}", "structured_outputs.regex", "invalid_type"},
         {"{\"structured_outputs\":{\"choice\":[\"a\",2]}}", "structured_outputs.choice[1]",

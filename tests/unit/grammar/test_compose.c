@@ -33,6 +33,26 @@ static void free_text_holds_no_marker(void **state) {
           (const char *const[]){"{", " x", "{x", NULL});
 }
 
+static void many_markers_cost_little(void **state) {
+    (void)state;
+    enum { N = 200, LEN = 8 };
+    static char text[N][LEN];
+    static pgd_sv sv[N];
+    pgd_vocab *v = gr_vocab(NULL, 0);
+    pgd_grammar *g = NULL;
+    pgd_error err = {0};
+    for (int i = 0; i < N; i++) {
+        (void)snprintf(text[i], LEN, "<%03d>", i);
+        sv[i] = pgd_sv_c(text[i]);
+    }
+    const pgd_grammar_spec spec = {.kind = PGD_GRAMMAR_FREE, .choices = sv, .n_choices = N};
+    if (pgd_grammar_compile(&g, &spec, v, NULL, &err) != PGD_OK) fail_msg("%s", err.msg);
+    assert_true(gr_accepts(g, PGD_SV("<000<19><200>")));
+    assert_false(gr_accepts(g, PGD_SV("<000<199>")));
+    pgd_grammar_release(&g);
+    pgd_vocab_destroy(&v);
+}
+
 static void text_until_a_marker_ends_with_its_first_occurrence(void **state) {
     (void)state;
     check(SPEC(.kind = PGD_GRAMMAR_UNTIL, .text = PGD_SV("</t>")),
@@ -111,6 +131,7 @@ static void parts_are_bounded(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(free_text_holds_no_marker),
+        cmocka_unit_test(many_markers_cost_little),
         cmocka_unit_test(text_until_a_marker_ends_with_its_first_occurrence),
         cmocka_unit_test(parts_join_in_order_and_repeat_with_something_between),
         cmocka_unit_test(two_grammars_with_rules_of_the_same_name_do_not_meet),
