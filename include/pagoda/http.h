@@ -42,8 +42,8 @@ typedef struct pgd_http_options {
     uint16_t port;    /* 0: any free port, see pgd_http_port */
     uint32_t n_loops; /* event loops (threads) */
     const pgd_api_key *keys;
-    uint32_t n_keys;                 /* 0: no authentication */
-    bool metrics_need_key;           /* /metrics asks for a key too */
+    uint32_t n_keys;       /* 0: no authentication */
+    bool metrics_need_key; /* /metrics asks for a key too */
     /* Path of a unix socket for the operator, of mode 0600: it answers the operator's routes, which
      * the port never does, the probes, /server_info, /metrics and /version, all without a key.
      * NULL: none. */

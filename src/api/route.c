@@ -84,6 +84,16 @@ static void answer_startup(pgd_call *c) {
     api_call_fail(c, &e);
 }
 
+static void answer_metrics(pgd_call *c) {
+    api_metrics_write(c->api, &c->out);
+    if (c->out.failed) {
+        api_answer_json(c, 200); /* which then says so */
+        return;
+    }
+    api_call_fix_headers(c, 200, "text/plain; version=0.0.4; charset=utf-8");
+    api_call_end(c);
+}
+
 void api_route_small(pgd_call *c, const pgd_api_request *rq) {
     char text[256];
     const char *why;
@@ -127,10 +137,7 @@ void api_route_small(pgd_call *c, const pgd_api_request *rq) {
         answer_startup(c);
         return;
     case PGD_ROUTE_METRICS:
-        api_metrics_write(c->api, &c->out);
-        if (c->out.failed) break;
-        api_call_fix_headers(c, 200, "text/plain; version=0.0.4; charset=utf-8");
-        api_call_end(c);
+        answer_metrics(c);
         return;
     case PGD_ROUTE_VERSION:
         api_version_write(&c->out);

@@ -91,7 +91,7 @@ THIRD_PARTY = {
 SYSTEM = """assert ctype errno fcntl float inttypes limits math poll pthread sched signal stdalign
 stdarg stdatomic stdbool stddef stdint stdio stdlib string time unistd dirent dlfcn locale
 netdb ftw getopt glob spawn termios immintrin cpuid arm_neon
-arpa/inet linux/futex netinet/in netinet/tcp sys/epoll sys/eventfd sys/ioctl sys/mman sys/prctl
-sys/random sys/resource sys/sendfile sys/signalfd sys/socket sys/stat sys/syscall sys/time
+arpa/inet linux/futex netinet/in netinet/tcp sys/epoll sys/eventfd sys/file sys/ioctl sys/mman
+sys/prctl sys/random sys/resource sys/sendfile sys/signalfd sys/socket sys/stat sys/syscall sys/time
 sys/timerfd sys/types sys/uio sys/un sys/wait""".split()
 SYSTEM = {name + ".h" for name in SYSTEM}
