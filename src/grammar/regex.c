@@ -193,7 +193,7 @@ static bool escaped_class(parser *p, pgd_cpset *s) {
     p->i = end + 1;
     if (!pgd_cpset_property(p->ir, s, name, c == 'p'))
         (void)fail_at(p, PGD_E_UNSUPPORTED, at,
-                      "of \\p only general categories are supported, no scripts");
+                      "of \\p only categories, sc= and scx= with known values are supported");
     return true;
 }
 

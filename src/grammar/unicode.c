@@ -1,14 +1,17 @@
 /* Unicode properties in patterns: \p{L}, \p{Lu}, \p{Letter}, \p{gc=Nd}, \p{Any}, \p{ASCII},
- * \p{Assigned} and their complements. Scripts and binary properties are not known here.
+ * \p{Assigned}, \p{Script=Greek}, \p{scx=Grek} and their complements. Binary properties are not
+ * known here.
  *
  * The category of every code point is asked for once a property: a few milliseconds, which is
- * counted in the budget of steps. Thread: any. */
+ * counted in the budget of steps. Scripts are a table of our own, since utf8proc has none. A script
+ * without its prefix is refused, as ECMA-262 has it: engines that allow it do not agree on which of
+ * the two properties it means. Thread: any. */
 #include <string.h>
 #include <utf8proc.h>
 
-#include "ir.h"
+#include "scripts.h"
 
-enum { LAST = 0x10FFFF, STEPS = 400000 };
+enum { LAST = 0x10FFFF, STEPS = 400000, STEPS_A_RANGE = 8 };
 
 /* Categories by short and long name; a group is named by the first letter of its members. */
 static const struct {
@@ -69,8 +72,44 @@ static void add_category(pgd_cpset *out, const char *want, bool inside) {
     }
 }
 
+/* Cut the first of the prefixes (NULL-terminated) that fits off the name. */
+static bool cut(pgd_sv *name, const char *const *prefixes) {
+    for (; *prefixes; prefixes++) {
+        const pgd_sv p = pgd_sv_c(*prefixes);
+        if (!pgd_sv_starts(*name, p)) continue;
+        *name = (pgd_sv){name->p + p.n, name->n - p.n};
+        return true;
+    }
+    return false;
+}
+
+static bool add_script(pgd_ir *ir, pgd_cpset *out, pgd_sv name, bool extensions, bool inside) {
+    const pgd_script *script = NULL;
+    for (size_t i = 0; i < pgd_n_scripts && !script; i++)
+        if (pgd_sv_eq(name, pgd_sv_c(pgd_scripts[i].brief)) ||
+            pgd_sv_eq(name, pgd_sv_c(pgd_scripts[i].full)))
+            script = &pgd_scripts[i];
+    if (!script) return false;
+    const pgd_cprange *const v =
+        pgd_script_ranges + (extensions ? script->first_ext : script->first);
+    const uint32_t n = extensions ? script->n_ext : script->n;
+    uint32_t at = 0; /* behind the range before */
+    if (!pgd_ir_step(ir, (uint64_t)n * STEPS_A_RANGE)) return true;
+    for (uint32_t i = 0; i < n; i++) {
+        if (inside) pgd_cpset_add(out, v[i].lo, v[i].hi);
+        if (!inside && v[i].lo > at) pgd_cpset_add(out, at, v[i].lo - 1);
+        at = v[i].hi + 1;
+    }
+    if (!inside) pgd_cpset_add(out, at, LAST);
+    return true;
+}
+
 bool pgd_cpset_property(pgd_ir *ir, pgd_cpset *out, pgd_sv name, bool inside) {
-    static const char *const prefixes[] = {"gc=", "General_Category="};
+    static const char *const category[] = {"gc=", "General_Category=", NULL};
+    static const char *const script[] = {"sc=", "Script=", NULL};
+    static const char *const extensions[] = {"scx=", "Script_Extensions=", NULL};
+    if (cut(&name, script)) return add_script(ir, out, name, false, inside);
+    if (cut(&name, extensions)) return add_script(ir, out, name, true, inside);
     if (pgd_sv_eq(name, PGD_SV("ASCII"))) {
         pgd_cpset_add(out, inside ? 0 : 0x80, inside ? 0x7F : LAST);
         return true;
@@ -79,10 +118,7 @@ bool pgd_cpset_property(pgd_ir *ir, pgd_cpset *out, pgd_sv name, bool inside) {
         if (inside) pgd_cpset_add(out, 0, LAST);
         return true;
     }
-    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
-        const pgd_sv p = pgd_sv_c(prefixes[i]);
-        if (pgd_sv_starts(name, p)) name = (pgd_sv){name.p + p.n, name.n - p.n};
-    }
+    (void)cut(&name, category);
     const char *want = NULL;
     if (pgd_sv_eq(name, PGD_SV("Assigned"))) {
         want = "Cn";
