@@ -122,6 +122,12 @@ void api_call_cancel(pgd_call *c, pgd_cancel_reason reason) {
     }
 }
 
+/* The end of a detached call. What it has in `out` is the client's and stays. */
+static void settle(pgd_call *c) {
+    c->wire->settle(c);
+    api_call_end(c);
+}
+
 void api_call_fail(pgd_call *c, const api_error *e) {
     if (c->phase == API_ENDED) return;
     if (e != &c->err) c->err = *e;
@@ -130,6 +136,10 @@ void api_call_fail(pgd_call *c, const api_error *e) {
         (void)snprintf(c->err.msg + n, sizeof c->err.msg - n, " (request id %s)", c->request_id);
     }
     api_call_cancel(c, c->err.status == PGD_E_TIMEOUT ? PGD_CANCEL_DEADLINE : PGD_CANCEL_CLIENT);
+    if (c->detached) {
+        settle(c);
+        return;
+    }
     c->mark = c->out.n;
     if (!c->streaming) pgd_buf_clear(&c->out);
     if (c->wire)
@@ -286,6 +296,23 @@ void api_call_submit(pgd_call *c) {
     }
 }
 
+/* The call goes on in the background: the client gets its answer now. From here on its work counts
+ * as before, its deadline is the engine's to keep, and the transport may let go of it. */
+static void detach(pgd_call *c) {
+    c->wire->accept(c);
+    if (c->out.failed) {
+        pgd_buf_clear(&c->out);
+        api_error e = {0};
+        (void)api_fail_nomem(&e);
+        api_call_fail(c, &e);
+        return;
+    }
+    api_call_fix_headers(c, 200, "application/json");
+    c->mark = c->out.n;
+    api_live_detach(c);
+    api_call_changed(c);
+}
+
 void api_call_prepared(pgd_call *c) {
     c->with_worker = false;
     c->prep_ns = pgd_clock_now(&c->api->clock) - c->begin_ns;
@@ -310,6 +337,7 @@ void api_call_prepared(pgd_call *c) {
     } else {
         api_live_prepared(c);
         api_call_submit(c);
+        if (c->background && c->phase == API_RUN) detach(c);
     }
     if (api_call_pump(c, 0, c->g.n_choices) || c->phase == API_ENDED) api_call_changed(c);
 }
@@ -317,6 +345,10 @@ void api_call_prepared(pgd_call *c) {
 /* ---- RUN ---- */
 
 static void end_of_all(pgd_call *c) {
+    if (c->detached) {
+        settle(c);
+        return;
+    }
     if (!c->streaming) {
         c->wire->answer(c);
         if (c->out.failed) {
@@ -371,7 +403,7 @@ static void unlink_changed(pgd_call *c) {
 /* ---- the transport's side ---- */
 
 pgd_call_state pgd_call_get_state(const pgd_call *c) {
-    if (c->phase == API_ENDED) return PGD_CALL_DONE;
+    if (c->phase == API_ENDED || c->detached) return PGD_CALL_DONE;
     return c->streaming ? PGD_CALL_STREAMING : PGD_CALL_PREPARING;
 }
 
@@ -429,6 +461,7 @@ bool pgd_call_tick(pgd_call *c) {
 }
 
 void pgd_call_abort(pgd_call *c) {
+    if (c->detached) return;
     atomic_store_explicit(&c->give_up, API_GONE, memory_order_relaxed);
     if (c->phase == API_ENDED) return;
     pgd_metric_add(c->phase == API_PREP ? c->api->m.gone_prep
@@ -441,7 +474,8 @@ void pgd_call_abort(pgd_call *c) {
 }
 
 void api_call_collect(pgd_call *c) {
-    if (!c->released || c->with_worker || c->n_inside || c->resetting) return;
+    if (!c->released || c->phase != API_ENDED || c->with_worker || c->n_inside || c->resetting)
+        return;
     unlink_changed(c);
     api_gen *const g = &c->g;
     for (uint32_t i = 0; g->choices && i < g->n_choices; i++)

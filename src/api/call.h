@@ -3,6 +3,9 @@
  *   begin ──► PREP (a worker holds it) ──► RUN (tokens arrive) ──► ENDED
  *     └── small routes and refusals ─────────────────────────────────┘
  *
+ * In the background, a call is detached as RUN begins: for the transport it is DONE then, and it
+ * goes on to ENDED without it.
+ *
  * The loop thread owns a call except what the worker fills during PREP: everything under "filled
  * by prep" and `err`; the hand-over is the loop's `prepared` stack. A call's memory goes when the
  * transport has released it, no worker holds it and the engine has pushed all its requests on the
@@ -164,9 +167,10 @@ struct pgd_call {
     _Atomic uint32_t give_up; /* api_give_up; also read by the worker, to stop early */
     pgd_job job;
     pgd_link prepared_link;
-    pgd_call *live_prev, *live_next; /* live.c; under its lock, like the next three */
+    pgd_call *live_prev, *live_next; /* live.c; under its lock, like the next four */
     bool is_live, cancel_asked;
     bool is_prepared;      /* the requests are there, and nothing but atomics changes in them */
+    bool detached;         /* the client has its answer, the work goes on */
     bool resetting;        /* the engine has what follows */
     pgd_cache_reset reset; /* of the prefix cache; admin.c */
     pgd_call *changed_prev, *changed_next;
@@ -188,6 +192,7 @@ struct pgd_call {
         bool base64, mean, raw; /* raw: not scaled to length 1 */
     } embed;                    /* embeddings */
     uint64_t asked_tokens;      /* messages: max_tokens */
+    bool background;            /* the client does not wait for the end */
     uint32_t n_inside;
 
     api_error err;
@@ -221,6 +226,10 @@ typedef struct api_wire {
     void (*error)(pgd_call *c);
     /* Streamed, and nothing was sent for a while. */
     void (*keep_alive)(pgd_call *c);
+    /* In the background: the answer for now; and what becomes of the end (c->err says how), for
+     * which nobody waits. NULL where nothing runs there. */
+    void (*accept)(pgd_call *c);
+    void (*settle)(pgd_call *c);
 } api_wire;
 extern const api_wire api_wire_chat, api_wire_completions, api_wire_messages, api_wire_responses,
     api_wire_embeddings;
@@ -328,6 +337,12 @@ bool api_live_rename(pgd_call *c, pgd_sv wanted);
 /* Loop: end this call if somebody asked for that; end all of the loop's. */
 bool api_live_check(pgd_call *c);
 void api_live_drain(pgd_api_loop *l);
+/* Loop: the client has its answer, the work goes on. */
+void api_live_detach(pgd_call *c);
+/* Look at a detached call by the id of its answer, under the list's lock; see may be NULL. Returns
+ * whether there is one. What prep has filled and atomics may be read. Any thread. */
+bool api_live_see(pgd_api *a, pgd_sv id, pgd_sv tenant, void (*see)(const pgd_call *c, void *ctx),
+                  void *ctx);
 /* The call has its requests: others may read them. */
 void api_live_prepared(pgd_call *c);
 /* tenant NULL: whoever's it is. */

@@ -87,7 +87,28 @@ void api_live_drain(pgd_api_loop *l) {
     for (pgd_call *c; (c = take_marked(l)) != NULL;) {
         cancel(c);
         api_call_changed(c);
+        api_call_collect(c); /* of a detached one that may have been all */
     }
+}
+
+/* ---- without their clients ---- */
+
+void api_live_detach(pgd_call *c) {
+    pthread_mutex_lock(&c->api->live_lock);
+    c->detached = true;
+    pthread_mutex_unlock(&c->api->live_lock);
+}
+
+bool api_live_see(pgd_api *a, pgd_sv id, pgd_sv tenant, void (*see)(const pgd_call *c, void *ctx),
+                  void *ctx) {
+    pthread_mutex_lock(&a->live_lock);
+    const pgd_call *c = a->live;
+    while (c && !(c->detached && pgd_sv_eq(id, pgd_sv_c(c->id)) &&
+                  pgd_sv_eq(tenant, pgd_buf_sv(&c->tenant))))
+        c = c->live_next;
+    if (c && see) see(c, ctx);
+    pthread_mutex_unlock(&a->live_lock);
+    return c != NULL;
 }
 
 void api_live_prepared(pgd_call *c) {

@@ -114,17 +114,16 @@ static void put_usage(const pgd_call *c, pgd_buf *b) {
 
 static void put_error(const pgd_call *c, pgd_buf *b) {
     if (c->err.status == PGD_OK) {
-        pgd_buf_puts(b, "null");
+        pgd_buf_puts(b, "\"error\":null");
         return;
     }
+    pgd_buf_puts(b, "\"error\":");
     pgd_buf_putf(b, "{\"code\":\"%s\",", c->err.code ? c->err.code : "server_error");
     api_put_text(b, "message", pgd_sv_c(c->err.msg));
     pgd_buf_putc(b, '}');
 }
 
-void api_put_response(const pgd_call *c, const char *status, pgd_buf *b) {
-    const bool ended = strcmp(status, "in_progress") != 0;
-    const bool cut = strcmp(status, "incomplete") == 0;
+static void put_front(const pgd_call *c, const char *status, pgd_buf *b) {
     pgd_buf_putf(b, "{\"id\":\"%s\",\"object\":\"response\",\"created_at\":%llu,\"status\":\"%s\",",
                  c->id, (unsigned long long)c->created, status);
     if (strcmp(status, "completed") == 0)
@@ -132,20 +131,28 @@ void api_put_response(const pgd_call *c, const char *status, pgd_buf *b) {
                      (unsigned long long)(pgd_wall_ns() / 1000000000u));
     else
         pgd_buf_puts(b, "\"completed_at\":null,");
-    pgd_buf_puts(b, "\"error\":");
+}
+
+void api_put_response_begun(const pgd_call *c, const char *status, pgd_buf *b) {
+    put_front(c, status, b);
+    pgd_buf_puts(b, "\"error\":null,\"incomplete_details\":null,");
+    pgd_buf_putsv(b, pgd_buf_sv(&c->response->echo));
+    pgd_buf_puts(b, "\"output\":[],\"usage\":null}");
+}
+
+void api_put_response(const pgd_call *c, const char *status, pgd_buf *b) {
+    const bool cut = strcmp(status, "incomplete") == 0;
+    put_front(c, status, b);
     put_error(c, b);
     pgd_buf_putf(b, ",\"incomplete_details\":%s,",
                  cut ? "{\"reason\":\"max_output_tokens\"}" : "null");
     pgd_buf_putsv(b, pgd_buf_sv(&c->response->echo));
     pgd_buf_puts(b, "\"output\":[");
-    for (uint32_t i = 0; ended && i < c->items.n; i++) {
+    for (uint32_t i = 0; i < c->items.n; i++) {
         if (i) pgd_buf_putc(b, ',');
         api_put_item(c, &c->items.v[i], c->items.v[i].whole ? API_ITEM_WHOLE : API_ITEM_CUT, b);
     }
     pgd_buf_puts(b, "],\"usage\":");
-    if (ended)
-        put_usage(c, b);
-    else
-        pgd_buf_puts(b, "null");
+    put_usage(c, b);
     pgd_buf_putc(b, '}');
 }

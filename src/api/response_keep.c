@@ -80,8 +80,12 @@ void api_keep_response(pgd_call *c, pgd_sv object) {
     pgd_buf_putsv(&k->id, pgd_sv_c(c->id));
     pgd_buf_putsv(&k->tenant, pgd_buf_sv(&c->tenant));
     pgd_buf_putsv(&k->object, object);
-    k->input = r->input;
-    r->input = (pgd_buf){0};
+    if (c->detached) { /* others may be reading it */
+        pgd_buf_putsv(&k->input, pgd_buf_sv(&r->input));
+    } else {
+        k->input = r->input;
+        r->input = (pgd_buf){0};
+    }
     api_kept *whole = k;
     if (k->id.failed || k->tenant.failed || k->object.failed || k->input.failed)
         api_kept_release(&whole);
@@ -148,10 +152,9 @@ static void put_quoted(pgd_buf *b, const char *key, pgd_sv json) {
     pgd_buf_putsv(b, json.n ? json : PGD_SV("null"));
 }
 
-static void answer_items(pgd_call *c, const api_kept *k, pgd_sv query) {
+static void put_page(pgd_call *c, pgd_sv items, pgd_sv query) {
     const pgd_sv after = query_value(query, PGD_SV("after"));
-    page p = {.items = pgd_buf_sv(&k->input),
-              .asc = pgd_sv_eq(query_value(query, PGD_SV("order")), PGD_SV("asc"))};
+    page p = {.items = items, .asc = pgd_sv_eq(query_value(query, PGD_SV("order")), PGD_SV("asc"))};
     uint64_t limit = DEFAULT_LIMIT, n = 0;
     if (pgd_parse_u64(query_value(query, PGD_SV("limit")), &limit) && (!limit || limit > MAX_LIMIT))
         limit = limit ? MAX_LIMIT : DEFAULT_LIMIT;
@@ -176,35 +179,75 @@ static void answer_items(pgd_call *c, const api_kept *k, pgd_sv query) {
     pgd_buf_putf(b, ",\"has_more\":%s}", p.items.n ? "true" : "false");
 }
 
-void api_answer_kept(pgd_call *c, pgd_sv id, pgd_sv query, bool remove) {
-    api_store *const s = c->api->store;
+static void remove_kept(pgd_call *c, pgd_sv id) {
     const pgd_sv tenant = pgd_buf_sv(&c->tenant);
-    if (remove) {
-        if (!api_store_remove(s, id, tenant)) {
-            fail_unknown(c, id);
-            return;
-        }
+    if (api_live_see(c->api, id, tenant, NULL, NULL)) {
+        api_error e = {0};
+        char quoted[API_QUOTE_BYTES];
+        (void)api_fail(&e, PGD_E_INVALID, "response_in_progress", "response_id",
+                       "Response with id '%s' has not ended yet. Cancel it first.",
+                       api_quote(quoted, id));
+        api_call_fail(c, &e);
+    } else if (!api_store_remove(c->api->store, id, tenant)) {
+        fail_unknown(c, id);
+    } else {
         pgd_buf_puts(&c->out, "{\"id\":\"");
         pgd_json_escape(&c->out, id);
         pgd_buf_puts(&c->out, "\",\"object\":\"response\",\"deleted\":true}");
         api_answer_json(c, 200);
-        return;
     }
-    api_kept *k = api_store_get(s, id, tenant, pgd_clock_now(&c->api->clock));
-    if (!k) {
-        fail_unknown(c, id);
-        return;
-    }
-    if (c->route == PGD_ROUTE_INPUT_ITEMS)
-        answer_items(c, k, query);
+}
+
+/* Who asks about a response in the background, and for which items. */
+typedef struct visit {
+    pgd_call *from;
+    pgd_sv query;
+} visit;
+
+static void show_begun(const pgd_call *c, void *ctx) {
+    const visit *const v = ctx;
+    const uint64_t scheduled =
+        atomic_load_explicit(&c->g.requests[0].r.scheduled_ns, memory_order_relaxed);
+    if (v->from->route == PGD_ROUTE_INPUT_ITEMS)
+        put_page(v->from, pgd_buf_sv(&c->response->input), v->query);
     else
-        pgd_buf_putsv(&c->out, pgd_buf_sv(&k->object));
-    api_kept_release(&k);
+        api_put_response_begun(c, scheduled ? "in_progress" : "queued", &v->from->out);
+}
+
+/* The table comes second: a response is put there before it leaves the list. */
+void api_answer_kept(pgd_call *c, pgd_sv id, pgd_sv query, bool remove) {
+    const pgd_sv tenant = pgd_buf_sv(&c->tenant);
+    if (remove) {
+        remove_kept(c, id);
+        return;
+    }
+    if (!api_live_see(c->api, id, tenant, show_begun, &(visit){c, query})) {
+        api_kept *k = api_store_get(c->api->store, id, tenant, pgd_clock_now(&c->api->clock));
+        if (!k) {
+            fail_unknown(c, id);
+            return;
+        }
+        if (c->route == PGD_ROUTE_INPUT_ITEMS)
+            put_page(c, pgd_buf_sv(&k->input), query);
+        else
+            pgd_buf_putsv(&c->out, pgd_buf_sv(&k->object));
+        api_kept_release(&k);
+    }
     api_answer_json(c, 200);
+}
+
+static void show_cancelled(const pgd_call *c, void *ctx) {
+    api_put_response_begun(c, "cancelled", ctx);
 }
 
 void api_answer_response_cancel(pgd_call *c, pgd_sv id) {
     const pgd_sv tenant = pgd_buf_sv(&c->tenant);
+    if (api_live_see(c->api, id, tenant, show_cancelled, &c->out) &&
+        pgd_api_cancel(c->api, id, &tenant)) {
+        api_answer_json(c, 200);
+        return;
+    }
+    pgd_buf_clear(&c->out); /* of one that has ended between the two */
     api_kept *k = api_store_get(c->api->store, id, tenant, pgd_clock_now(&c->api->clock));
     if (k) {
         pgd_buf_putsv(&c->out, pgd_buf_sv(&k->object));

@@ -21,7 +21,10 @@ bool api_item_is_custom(const pgd_call *c, const api_item *it);
 void api_put_custom_input(const api_item *it, pgd_buf *b);
 void api_put_part(const api_item *it, bool empty, pgd_buf *b);
 void api_put_item(const pgd_call *c, const api_item *it, api_item_at at, pgd_buf *b);
-/* The object; status "in_progress" has no items yet. */
+/* The object with what has come of it: an error or none, items, usage. */
 void api_put_response(const pgd_call *c, const char *status, pgd_buf *b);
+/* The object before that. Reads only what prep has filled: also for who looks at a detached call.
+ */
+void api_put_response_begun(const pgd_call *c, const char *status, pgd_buf *b);
 
 #endif

@@ -25,20 +25,29 @@ static void close_event(pgd_call *c) {
     api_call_event_done(c);
 }
 
-/* An event that carries the whole object; the caller closes it. An object that is the last is kept.
- */
-static void put_object(pgd_call *c, const char *type, const char *status, bool last) {
+/* The events that open a stream; the caller closes them. */
+static void put_begin(pgd_call *c) {
+    static const char *const types[] = {"response.created", "response.in_progress"};
+    for (size_t i = 0; i < 2; i++) {
+        open_event(c, types[i]);
+        pgd_buf_puts(&c->out, ",\"response\":");
+        api_put_response_begun(c, "in_progress", &c->out);
+        pgd_buf_puts(&c->out, "}\n\n");
+    }
+}
+
+/* The last event, with the whole object, which is kept; the caller closes it. */
+static void put_end(pgd_call *c, const char *type, const char *status) {
     open_event(c, type);
     pgd_buf_puts(&c->out, ",\"response\":");
     const size_t from = c->out.n;
     api_put_response(c, status, &c->out);
-    if (last && !c->out.failed) api_keep_response(c, (pgd_sv){c->out.p + from, c->out.n - from});
+    if (!c->out.failed) api_keep_response(c, (pgd_sv){c->out.p + from, c->out.n - from});
     pgd_buf_puts(&c->out, "}\n\n");
 }
 
 static void begin(pgd_call *c) {
-    put_object(c, "response.created", "in_progress", false);
-    put_object(c, "response.in_progress", "in_progress", false);
+    put_begin(c);
     api_call_event_done(c);
 }
 
@@ -186,7 +195,7 @@ static const char *final_status(const pgd_call *c) {
 
 static void end(pgd_call *c) {
     const char *const status = final_status(c);
-    put_object(c, status[0] == 'i' ? "response.incomplete" : "response.completed", status, true);
+    put_end(c, status[0] == 'i' ? "response.incomplete" : "response.completed", status);
 }
 
 static void answer(pgd_call *c) {
@@ -205,27 +214,38 @@ static void rename_param(api_error *e) {
             (void)snprintf(e->param, sizeof e->param, "%s", names[i][1]);
 }
 
-/* A response that was cancelled can be read again like one that ended. */
-static void keep_cancelled(pgd_call *c) {
+static void keep_as(pgd_call *c, const char *status) {
     pgd_buf object = {0};
-    api_put_response(c, "cancelled", &object);
+    api_put_response(c, status, &object);
     if (!object.failed) api_keep_response(c, pgd_buf_sv(&object));
     pgd_buf_fini(&object);
 }
 
+static const char *failed_status(const pgd_call *c) {
+    return c->err.status == PGD_E_CANCELLED ? "cancelled" : "failed";
+}
+
 static void error(pgd_call *c) {
-    const bool cancelled = c->err.status == PGD_E_CANCELLED;
     if (!c->streaming) {
         rename_param(&c->err);
-        if (cancelled && c->phase == API_RUN && c->response) keep_cancelled(c);
+        /* one that was cancelled can be read again like one that ended */
+        if (c->err.status == PGD_E_CANCELLED && c->phase == API_RUN && c->response)
+            keep_as(c, "cancelled");
         api_error_write(&c->err, &c->out);
         return;
     }
-    if (!c->g.began) { /* a comment was all that went out */
-        put_object(c, "response.created", "in_progress", false);
-        put_object(c, "response.in_progress", "in_progress", false);
-    }
-    put_object(c, "response.failed", cancelled ? "cancelled" : "failed", true);
+    if (!c->g.began) put_begin(c); /* a comment was all that went out */
+    put_end(c, "response.failed", failed_status(c));
+}
+
+/* ---- in the background ---- */
+
+static void accept(pgd_call *c) {
+    api_put_response_begun(c, "queued", &c->out);
+}
+
+static void settle(pgd_call *c) {
+    keep_as(c, c->err.status == PGD_OK ? final_status(c) : failed_status(c));
 }
 
 const api_wire api_wire_responses = {.id_prefix = "resp_",
@@ -236,4 +256,6 @@ const api_wire api_wire_responses = {.id_prefix = "resp_",
                                      .answer = answer,
                                      .end = end,
                                      .error = error,
+                                     .accept = accept,
+                                     .settle = settle,
                                      .keep_alive = api_comment};

@@ -1,8 +1,8 @@
 /* Request bodies of /v1/responses as chat bodies, and the values that the response repeats.
  *
  * Items and tools have files of their own; values that mean the same in chat are handed on and
- * judged by its table. What cannot be served here (background work, conversations kept by the
- * server, stored prompts) is refused by name. Thread: a worker. */
+ * judged by its table. What cannot be served here (conversations kept by the server, stored
+ * prompts) is refused by name. Thread: a worker. */
 #include <stdio.h>
 #include <string.h>
 
@@ -69,11 +69,8 @@ static pgd_status make_echo(api_reader *r, const pgd_json *body) {
 
 static pgd_status check_served(api_reader *r, const pgd_json *body) {
     static const char *const never[] = {"conversation", "prompt"};
-    bool on = false;
     for (size_t i = 0; i < sizeof never / sizeof never[0]; i++)
         if (api_member(body, never[i])) return api_fail_unsupported(r->e, never[i]);
-    if (pgd_json_as_bool(api_member(body, "background"), &on) && on)
-        return api_fail_unsupported(r->e, "background");
     const pgd_json *const objects[] = {api_member(body, "reasoning"), api_member(body, "text")};
     static const char *const names[] = {"reasoning", "text"};
     for (size_t i = 0; i < 2; i++)
@@ -141,7 +138,11 @@ static pgd_status find_previous(api_reader *r, const pgd_json *id, api_kept **ou
         return api_fail(r->e, PGD_E_INVALID, "previous_response_not_found", "previous_response_id",
                         "previous_response_id is not supported: this server keeps no responses. "
                         "Send the full input.");
-    *out = api_store_get(c->api->store, s, pgd_buf_sv(&c->tenant), pgd_clock_now(&c->api->clock));
+    const pgd_sv tenant = pgd_buf_sv(&c->tenant);
+    if (api_live_see(c->api, s, tenant, NULL, NULL))
+        return api_fail(r->e, PGD_E_INVALID, "response_in_progress", "previous_response_id",
+                        "Previous response with id '%s' has not ended yet.", api_quote(quoted, s));
+    *out = api_store_get(c->api->store, s, tenant, pgd_clock_now(&c->api->clock));
     if (!*out)
         return api_fail(r->e, PGD_E_NOT_FOUND, "previous_response_not_found",
                         "previous_response_id", "Previous response with id '%s' not found.",
@@ -188,7 +189,27 @@ static pgd_status put_previous(api_reader *r, const api_kept *last) {
     return PGD_OK;
 }
 
-/* Whether to keep the response, and from which it goes on. */
+/* What runs in the background is read later, so it must be kept. A stream of it would have to be
+ * taken up again after a break, which no route does. */
+static pgd_status check_background(api_reader *r, const pgd_json *body, bool asked_to_keep) {
+    const pgd_json *const v = api_member(body, "background");
+    bool on = false, stream = false;
+    if (v && !pgd_json_as_bool(v, &on)) return api_fail_type(r->e, "background", "a boolean", v);
+    r->c->background = on;
+    if (!on || (r->c->response->store &&
+                !(pgd_json_as_bool(api_member(body, "stream"), &stream) && stream)))
+        return PGD_OK;
+    if (stream)
+        return api_fail(r->e, PGD_E_UNSUPPORTED, "unsupported_value", "stream",
+                        "Unsupported value: 'stream' cannot be true with 'background'. Read the "
+                        "response with GET /v1/responses/{id} instead.");
+    return api_fail(r->e, PGD_E_INVALID, "invalid_value", "background", "Invalid 'background': %s.",
+                    asked_to_keep ? "this server keeps no responses, so none can be read later"
+                                  : "it requires 'store' to be true, since the response is read "
+                                    "later");
+}
+
+/* Whether to keep the response, and whether its client waits for it. */
 static pgd_status settle_keeping(api_reader *r, const pgd_json *body) {
     const pgd_json *const store = api_member(body, "store");
     bool keep = true;
@@ -196,6 +217,7 @@ static pgd_status settle_keeping(api_reader *r, const pgd_json *body) {
         return api_fail_type(r->e, "store", "a boolean", store);
     api_response *const resp = r->c->response;
     resp->store = keep && r->c->api->store;
+    PGD_TRY(check_background(r, body, keep));
     if (resp->store) api_keep_input(api_member(body, "input"), &resp->input);
     return resp->input.failed ? api_fail_nomem(r->e) : PGD_OK;
 }

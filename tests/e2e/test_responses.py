@@ -1,11 +1,13 @@
 """The official openai client's responses helpers, unchanged, against /v1/responses."""
 
 import json
+import time
+import unittest
 
 import openai
 from openai import OpenAI
 
-from harness import ServerTest, ThinkingServerTest
+from harness import Server, ServerTest, ThinkingServerTest
 
 WEATHER = {
     "type": "function",
@@ -218,6 +220,43 @@ class Responses(ServerTest):
         with self.assertRaises(openai.NotFoundError):
             self.responses.retrieve(unkept.id)
 
+    def ended(self, id):
+        while (r := self.responses.retrieve(id)).status in ("queued", "in_progress"):
+            self.assertEqual((r.output, r.usage), ([], None))
+            time.sleep(0.01)
+        return r
+
+    def test_in_the_background(self):
+        plain = self.create(max_output_tokens=24)
+        r = self.create(max_output_tokens=24, background=True)
+        self.assertEqual((r.status, r.background, r.output), ("queued", True, []))
+        end = self.ended(r.id)
+        self.assertEqual((end.status, end.output_text), (plain.status, plain.output_text))
+        self.assertEqual(end.usage.output_tokens, plain.usage.output_tokens)
+        self.assertEqual(self.create("Go on.", previous_response_id=r.id).status, "completed")
+        endless = dict(background=True, max_output_tokens=1500, extra_body={"ignore_eos": True})
+        r = self.create(**endless)
+        with self.assertRaises(openai.BadRequestError) as e:
+            self.create(previous_response_id=r.id)
+        self.assertEqual(e.exception.code, "response_in_progress")
+        self.assertEqual(self.responses.cancel(r.id).status, "cancelled")
+        self.assertEqual(self.ended(r.id).status, "cancelled")
+        self.assertEqual(self.responses.cancel(r.id).status, "cancelled")
+        self.responses.delete(r.id)
+
+    def test_the_background_outlives_its_client(self):
+        body = json.dumps({"model": "tiny", "input": HELLO, "background": True,
+                           "max_output_tokens": 200, "ignore_eos": True}).encode()
+        with self.server.connect() as s:
+            s.sendall(b"POST /v1/responses HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"
+                      % (len(body), body))
+            reply = b""
+            while not reply.endswith(b"}"):
+                reply += s.recv(65536)
+        r = json.loads(reply.split(b"\r\n\r\n", 1)[1])
+        end = self.ended(r["id"])
+        self.assertEqual((end.status, end.usage.output_tokens), ("incomplete", 200))
+
     def test_errors(self):
         with self.assertRaises(openai.NotFoundError):
             self.create(model="other")
@@ -230,7 +269,8 @@ class Responses(ServerTest):
             ({"input": 3}, "input"),
             ({"max_output_tokens": 0}, "max_output_tokens"),
             ({"temperature": "hot"}, "temperature"),
-            ({"background": True}, "background"),
+            ({"background": True, "store": False}, "background"),
+            ({"background": True, "stream": True}, "stream"),
             ({"conversation": "conv_1"}, "conversation"),
             ({"input": [{"role": "robot", "content": "x"}]}, "input[0].role"),
             ({"input": [{"type": "message", "role": "user",
@@ -309,6 +349,18 @@ class Tenants(ServerTest):
             with self.assertRaises(openai.NotFoundError):
                 attempt()
         self.assertEqual(one.retrieve(r.id).id, r.id)
+
+
+class Leaving(unittest.TestCase):
+    def test_a_drain_waits_for_the_background_until_its_deadline(self):
+        for timeout, n, code in (("30", 300, 0), ("0.2", 1900, 3)):
+            server = Server("--served-model-name", "tiny", "--drain-timeout", timeout)
+            status, _ = server.post("/v1/responses", {
+                "model": "tiny", "input": HELLO, "background": True, "ignore_eos": True,
+                "max_output_tokens": n})
+            self.assertEqual(status, 200)
+            self.assertEqual(server.stop(), code, server.read_log())
+            self.assertEqual(f"n_out={n} " in server.read_log(), code == 0, server.read_log())
 
 
 class Reasoning(ThinkingServerTest):
