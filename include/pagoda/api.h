@@ -157,8 +157,8 @@ pgd_buf *pgd_call_output(pgd_call *c);
 /* Loop thread, about once a second: keep-alive comments, deadlines. Returns whether the call
  * changed. */
 bool pgd_call_tick(pgd_call *c);
-/* The client is gone: stop all work for it. The call produces nothing more. A call in the background
- * goes on: it is DONE for the transport, and the API keeps what comes of it. */
+/* The client is gone: stop all work for it. The call produces nothing more. A call in the
+ * background goes on: it is DONE for the transport, and the API keeps what comes of it. */
 void pgd_call_abort(pgd_call *c);
 /* The transport lets go (after DONE or abort); memory goes when the engine and workers have let
  * go too. *c = NULL. */
