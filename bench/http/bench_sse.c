@@ -50,10 +50,11 @@ static int open_stream(int port, const char *model, unsigned index, unsigned n_t
                  "{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"stream "
                  "%u\"}],\"max_tokens\":%u,\"ignore_eos\":true,\"stream\":true}",
                  model, index, n_tokens);
-    const int m = snprintf(request, sizeof(request),
-                           "POST /v1/chat/completions HTTP/1.1\r\nHost: bench\r\nContent-Length: "
-                           "%d\r\n\r\n%s",
-                           n, body);
+    const int m =
+        snprintf(request, sizeof(request),
+                 "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
+                 "%d\r\n\r\n%s",
+                 n, body);
     if (write(fd, request, (size_t)m) != m) die("write");
     return fd;
 }

@@ -59,7 +59,7 @@ class Server:
         with socket.create_connection(("127.0.0.1", self.port)) as s:
             begin = time.monotonic()
             s.sendall(
-                b"POST /v1/completions HTTP/1.1\r\nHost: b\r\nContent-Length: %d\r\n\r\n" % len(data)
+                b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(data)
                 + data
             )
             seen = b""

@@ -39,7 +39,7 @@ typedef struct pgd_config {
     /* server */
     const char *host;
     uint64_t port, http_threads, api_workers;
-    pgd_config_list api_key, allowed_origins;
+    pgd_config_list api_key, allowed_origins, allowed_host;
     const char *api_key_file, *playground, *admin_socket;
     bool metrics_require_key;
     uint64_t max_body_bytes, max_connections, response_store_bytes;

@@ -50,6 +50,11 @@ typedef struct pgd_http_options {
     const char *admin_socket;
     const char *const *cors_origins; /* exact origins, or "*"; none: no CORS headers */
     uint32_t n_cors_origins;
+    /* Names by which clients may call (the Host header, without its port), besides localhost and
+     * loopback addresses; or "*". Checked where host is loopback, or where there are some: then
+     * numeric addresses pass too. */
+    const char *const *allowed_hosts;
+    uint32_t n_allowed_hosts;
     const pgd_http_page *pages; /* none: their paths are unknown, and / lists the endpoints */
     uint32_t n_pages;
     size_t max_body_bytes;

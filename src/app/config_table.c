@@ -129,6 +129,10 @@ static const pgd_config_row server_rows[] = {
              "Ask for a key at /metrics as well (probes never do)."),
     ROW_LIST("allowed-origins", allowed_origins, "ORIGIN ...",
              "Origins that browsers may call from (CORS), or *. None by default."),
+    ROW_LIST("allowed-host", allowed_host, "NAME ...",
+             "Names by which a server on loopback may be called (Host header, ports aside) besides "
+             "localhost and loopback addresses, or *; others are answered 421. On a public address "
+             "names are checked only if some are given."),
     ROW_CHOICE("playground", playground, "auto", "auto|on|off",
                "The chat page at / and the status page at /status. auto: only if --host is an "
                "address of this machine alone (loopback)."),

@@ -74,6 +74,8 @@ static void fill_http_options(pgd_server *s) {
     o->admin_socket = c->admin_socket;
     o->cors_origins = c->allowed_origins.v;
     o->n_cors_origins = c->allowed_origins.n;
+    o->allowed_hosts = c->allowed_host.v;
+    o->n_allowed_hosts = c->allowed_host.n;
     if (wants_pages(c)) {
         o->pages = pgd_web_pages;
         o->n_pages = pgd_web_n_pages;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "http/auth.h"
+#include "http/guard.h"
 #include "http/page.h"
 #include "http/server.h"
 #include "pagoda/clock.h"
@@ -286,6 +287,39 @@ static void answer_page(pgd_conn *c, const pgd_http_page *page, const pgd_http_h
     flush(c);
 }
 
+/* Whether a browser makes the request for a page that has no business here; it is answered then. */
+static bool refuse_foreign(pgd_conn *c, const pgd_http_head *h, bool has_body) {
+    const pgd_http *http = c->loop->http;
+    const pgd_sv host = pgd_http_field_get(h, "host"); /* none: HTTP/1.0, which no browser speaks */
+    char text[320], name[65];
+    if (c->admin) return false; /* no browser opens unix sockets */
+    if (http->checks_hosts && host.p != NULL && !pgd_guard_host(http->opt, host)) {
+        pgd_guard_quote(host, name, sizeof(name));
+        (void)snprintf(
+            text, sizeof(text),
+            "The Host header '%s' is none of this server's names, which guards against DNS "
+            "rebinding. Use localhost or the address, or start the server with "
+            "--allowed-host and the name.",
+            name);
+        refuse(c, 421, "host_not_allowed", text, NULL, has_body);
+        return true;
+    }
+    if (!pgd_sv_eq(h->method, PGD_SV("POST")) || pgd_guard_post(h)) return false;
+    pgd_guard_quote(pgd_http_field_get(h, "content-type"), name, sizeof(name));
+    (void)snprintf(text, sizeof(text),
+                   "A POST from a web page (it has an Origin or Sec-Fetch-Site header) needs "
+                   "`Content-Type: application/json`; this one says '%s'.",
+                   name);
+    refuse(c, 415, "unsupported_content_type", text, NULL, has_body);
+    return true;
+}
+
+static unsigned method_of(const pgd_conn *c, const pgd_http_head *h) {
+    if (c->is_head || pgd_sv_eq(h->method, PGD_SV("GET"))) return PGD_GET;
+    if (pgd_sv_eq(h->method, PGD_SV("POST"))) return PGD_POST;
+    return pgd_sv_eq(h->method, PGD_SV("DELETE")) ? PGD_DELETE : 0;
+}
+
 /* Everything that can be refused, or is a page, before the body is read. Returns whether the
  * request goes on. */
 static bool admit(pgd_conn *c, const pgd_http_head *h) {
@@ -297,6 +331,7 @@ static bool admit(pgd_conn *c, const pgd_http_head *h) {
     const pgd_http_page *page = c->row != NULL ? pgd_page_find(opt, c->row, arg) : NULL;
     if (page == NULL && c->row != NULL && c->row->route == PGD_ROUTE_PAGE) c->row = NULL;
     const bool options = pgd_sv_eq(h->method, PGD_SV("OPTIONS"));
+    if (refuse_foreign(c, h, has_body)) return false;
     if (c->row == NULL) {
         refuse(
             c, 404, "unknown_url",
@@ -311,10 +346,6 @@ static bool admit(pgd_conn *c, const pgd_http_head *h) {
     const size_t query = pgd_sv_find(h->target, PGD_SV("?"), 0);
     if (query < h->target.n)
         pgd_buf_put(&c->query, h->target.p + query + 1, h->target.n - query - 1);
-    const unsigned method = c->is_head || pgd_sv_eq(h->method, PGD_SV("GET")) ? PGD_GET
-                            : pgd_sv_eq(h->method, PGD_SV("POST"))            ? PGD_POST
-                            : pgd_sv_eq(h->method, PGD_SV("DELETE"))          ? PGD_DELETE
-                                                                              : 0;
     if (options) {
         if (has_body) c->keep_alive = false;
         set_state(c, PGD_CONN_HANDLING);
@@ -322,7 +353,7 @@ static bool admit(pgd_conn *c, const pgd_http_head *h) {
         flush(c);
         return false;
     }
-    if ((c->row->methods & method) == 0) {
+    if ((c->row->methods & method_of(c, h)) == 0) {
         char allow[64];
         (void)snprintf(allow, sizeof(allow), "allow: %s\r\n", pgd_route_allow(c->row));
         refuse(c, 405, "method_not_supported",

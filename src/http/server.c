@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "http/guard.h"
 #include "http/server.h"
 #include "pagoda/clock.h"
 #include "pagoda/log.h"
@@ -235,6 +236,7 @@ pgd_status pgd_http_create(pgd_api *api, const pgd_http_options *opt, pgd_http *
     h->opt = opt;
     h->api = api;
     h->admin.fd = -1;
+    h->checks_hosts = pgd_guard_checks_hosts(opt);
     h->loop = pgd_calloc(opt->n_loops, sizeof(pgd_http_loop *));
     if (h->loop == NULL) {
         pgd_free(h);

@@ -44,6 +44,7 @@ struct pgd_http {
     _Atomic bool quiesce, stop;
     _Atomic uint32_t n_conns;
     pgd_admin_socket admin;
+    bool checks_hosts; /* guard.h */
     pgd_metric *m_requests[PGD_ROUTE_N][PGD_HTTP_STATUS_CLASSES];
     pgd_metric *m_connections, *m_parse_errors;
 };

@@ -98,7 +98,7 @@ class Client(threading.Thread):
     def send_raw(self, body, part):
         data = json.dumps(body).encode()
         s = socket.create_connection(("127.0.0.1", self.server.port), timeout=ANSWER_S)
-        s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: soak\r\nContent-Length: %d\r\n\r\n"
+        s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
                   % len(data) + data[: int(len(data) * part)])
         return s
 

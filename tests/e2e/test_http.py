@@ -28,16 +28,17 @@ class Framing(ServerTest):
         self.assertEqual(set(body["error"]), {"message", "type", "param", "code"})
 
     def test_smuggling_shapes(self):
-        hidden = b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n"
+        hidden = b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n"
         post = "POST /v1/completions HTTP/1.1"
         cases = [
-            head(post, "Host: a", "Content-Length: 5", "Transfer-Encoding: chunked") + b"0\r\n\r\n",
-            head(post, "Host: a", "Content-Length: 0", "Content-Length: 36"),
-            head(post, "Host: a", "Host: b"),
-            head(post, "Host: a", "Content-Length : 0"),
-            head(post, "Host: a", "X: y", " folded"),
-            b"POST / HTTP/1.1\nHost: a\n\n",
-            head(post, "Host: a", "X: a\0b"),
+            head(post, "Host: localhost", "Content-Length: 5",
+                 "Transfer-Encoding: chunked") + b"0\r\n\r\n",
+            head(post, "Host: localhost", "Content-Length: 0", "Content-Length: 36"),
+            head(post, "Host: localhost", "Host: b"),
+            head(post, "Host: localhost", "Content-Length : 0"),
+            head(post, "Host: localhost", "X: y", " folded"),
+            b"POST / HTTP/1.1\nHost: localhost\n\n",
+            head(post, "Host: localhost", "X: a\0b"),
             head(post),
         ]
         for data in cases:
@@ -45,13 +46,14 @@ class Framing(ServerTest):
                 self.assert_refused(data + hidden)
 
     def test_shapes_behind_a_good_request_on_the_same_connection(self):
-        good = head("GET /livez HTTP/1.1", "Host: a")
-        out = self.server.raw(good + head("POST /tokenize HTTP/1.1", "Host: a", "Content-Length : 2"))
+        good = head("GET /livez HTTP/1.1", "Host: localhost")
+        bad = head("POST /tokenize HTTP/1.1", "Host: localhost", "Content-Length : 2")
+        out = self.server.raw(good + bad)
         statuses = re.findall(rb"HTTP/1\.1 (\d+) ", out)
         self.assertEqual(statuses, [b"200", b"400"])
 
     def test_bad_chunks(self):
-        start = head("POST /tokenize HTTP/1.1", "Host: a", "Transfer-Encoding: chunked")
+        start = head("POST /tokenize HTTP/1.1", "Host: localhost", "Transfer-Encoding: chunked")
         for body in (b"zz\r\n", b"5\nhello", b"2\r\n{}X", b"-1\r\n", b"1;" + b"e" * 5000 + b"\r\n"):
             with self.subTest(body=body[:10]):
                 self.assert_refused(start + body)
@@ -59,32 +61,33 @@ class Framing(ServerTest):
     def test_chunked_and_pipelined_requests_are_served_in_order(self):
         body = json.dumps({"prompt": "one two"}).encode()
         chunks = b"".join(b"1\r\n" + bytes([b]) + b"\r\n" for b in body) + b"0\r\n\r\n"
-        one = head("POST /tokenize HTTP/1.1", "Host: a", "Transfer-Encoding: chunked") + chunks
-        last = head("GET /version HTTP/1.1", "Host: a", "Connection: close")
+        one = head("POST /tokenize HTTP/1.1", "Host: localhost",
+                   "Transfer-Encoding: chunked") + chunks
+        last = head("GET /version HTTP/1.1", "Host: localhost", "Connection: close")
         out = self.server.raw(one * 20 + last)
         self.assertEqual(out.count(b"HTTP/1.1 200 OK"), 21)
         self.assertIn(b'"version"', out.rsplit(b"\r\n\r\n", 1)[1])
 
     def test_limits_have_their_status(self):
-        self.assert_refused(b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", b"414")
-        self.assert_refused(b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 70000, b"431")
+        self.assert_refused(b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", b"414")
+        self.assert_refused(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 70000, b"431")
         many = [f"X-{i}: y" for i in range(101)]
-        self.assert_refused(head("GET / HTTP/1.1", "Host: a", *many), b"431")
+        self.assert_refused(head("GET / HTTP/1.1", "Host: localhost", *many), b"431")
         self.assert_refused(
-            head("POST /tokenize HTTP/1.1", "Host: a", "Content-Length: 999999999"), b"413"
+            head("POST /tokenize HTTP/1.1", "Host: localhost", "Content-Length: 999999999"), b"413"
         )
 
     def test_expect_continue(self):
         with self.server.connect() as s:
             body = json.dumps({"prompt": "x"}).encode()
-            s.sendall(head("POST /tokenize HTTP/1.1", "Host: a", "Expect: 100-continue",
+            s.sendall(head("POST /tokenize HTTP/1.1", "Host: localhost", "Expect: 100-continue",
                            f"Content-Length: {len(body)}", "Connection: close"))
             self.assertTrue(s.recv(100).startswith(b"HTTP/1.1 100 Continue\r\n\r\n"))
             s.sendall(body)
             self.assertIn(b"200 OK", s.recv(4096))
 
     def test_head_and_http10(self):
-        out = self.server.raw(head("HEAD /livez HTTP/1.1", "Host: a", "Connection: close"))
+        out = self.server.raw(head("HEAD /livez HTTP/1.1", "Host: localhost", "Connection: close"))
         self.assertTrue(out.startswith(b"HTTP/1.1 200") and out.endswith(b"\r\n\r\n"), out)
         out = self.server.raw(head("GET /livez HTTP/1.0"))
         self.assertIn(b"connection: close", out.lower())
@@ -222,7 +225,7 @@ class Deadlines(ServerTest):
     def test_slow_heads_bodies_and_idle_connections_end(self):
         self.assertIn(b"408", self.server.raw(b"GET / HTTP/1.1\r\nHost"))
         self.assertIn(b"408", self.server.raw(
-            head("POST /tokenize HTTP/1.1", "Host: a", "Content-Length: 10") + b"{"))
+            head("POST /tokenize HTTP/1.1", "Host: localhost", "Content-Length: 10") + b"{"))
         self.assertEqual(self.server.raw(b""), b"")
 
     def test_request_deadline(self):
@@ -261,12 +264,12 @@ class KeepAliveComments(ServerTest):
     def test_a_queued_stream_gets_comments(self):
         with self.server.connect() as first:
             long = json.dumps({**CHAT, "max_tokens": 3900, "ignore_eos": True, "stream": True}).encode()
-            first.sendall(head("POST /v1/chat/completions HTTP/1.1", "Host: a",
+            first.sendall(head("POST /v1/chat/completions HTTP/1.1", "Host: localhost",
                                f"Content-Length: {len(long)}") + long)
             first.recv(1000)
             body = json.dumps({**CHAT, "stream": True}).encode()
             with self.server.connect() as second:
-                second.sendall(head("POST /v1/chat/completions HTTP/1.1", "Host: a",
+                second.sendall(head("POST /v1/chat/completions HTTP/1.1", "Host: localhost",
                                     "Connection: close", f"Content-Length: {len(body)}") + body)
                 seen = b""
                 while b": keep-alive" not in seen and b"data: " not in seen:

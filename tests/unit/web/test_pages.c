@@ -92,7 +92,8 @@ static void read_to_end(rig *r, int fd) {
  * the status. */
 static int ask(rig *r, const char *line, const char *headers) {
     char start[256];
-    (void)snprintf(start, sizeof(start), "%s HTTP/1.1\r\nhost: a\r\nconnection: close\r\n", line);
+    (void)snprintf(start, sizeof(start), "%s HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n",
+                   line);
     pgd_buf rest = {0};
     pgd_buf_putf(&rest, "%s\r\n", headers);
     const int fd = dial(r, start, rest.p);
@@ -209,8 +210,8 @@ static void pipelined_requests_survive_a_full_socket(void **state) {
     rig *r = *state;
     pgd_buf text = {0};
     for (int i = 1; i < N; i++)
-        pgd_buf_puts(&text, "host: a\r\n\r\nGET /web/playground.js HTTP/1.1\r\n");
-    pgd_buf_puts(&text, "host: a\r\nconnection: close\r\n\r\n");
+        pgd_buf_puts(&text, "host: localhost\r\n\r\nGET /web/playground.js HTTP/1.1\r\n");
+    pgd_buf_puts(&text, "host: localhost\r\nconnection: close\r\n\r\n");
     const int fd = dial(r, "GET /web/playground.js HTTP/1.1\r\n", text.p);
     sleep(1); /* let it fill up */
     read_to_end(r, fd);
