@@ -118,8 +118,8 @@ uint32_t pgd_ir_diff(pgd_ir *ir, uint32_t a, uint32_t b) {
     return node(ir, (pgd_ir_node){.op = PGD_OP_DIFF, .a = a, .b = b});
 }
 
-uint32_t pgd_ir_ahead(pgd_ir *ir, uint32_t x, uint32_t negative) {
-    return node(ir, (pgd_ir_node){.op = PGD_OP_AHEAD, .anchor = true, .a = x, .b = negative});
+uint32_t pgd_ir_look(pgd_ir *ir, pgd_ir_op op, uint32_t x, uint32_t negative) {
+    return node(ir, (pgd_ir_node){.op = (uint8_t)op, .anchor = true, .a = x, .b = negative});
 }
 
 uint32_t pgd_ir_anchor(pgd_ir *ir, pgd_ir_op op) {

@@ -23,7 +23,8 @@ typedef enum pgd_ir_op {
     PGD_OP_DIFF,  /* a and not b; both regular */
     PGD_OP_BEGIN, /* anchors: only between the regex parser and its last pass */
     PGD_OP_END,
-    PGD_OP_AHEAD /* lookahead, likewise: a = pattern, b = 1 when it must not match */
+    PGD_OP_AHEAD, /* lookahead, likewise: a = pattern, b = 1 when it must not match */
+    PGD_OP_BEHIND /* lookbehind */
 } pgd_ir_op;
 
 typedef struct pgd_ir_node {
@@ -77,7 +78,7 @@ uint32_t pgd_ir_opt(pgd_ir *ir, uint32_t x);
 uint32_t pgd_ir_and(pgd_ir *ir, uint32_t a, uint32_t b);
 uint32_t pgd_ir_diff(pgd_ir *ir, uint32_t a, uint32_t b);
 uint32_t pgd_ir_anchor(pgd_ir *ir, pgd_ir_op op);
-uint32_t pgd_ir_ahead(pgd_ir *ir, uint32_t x, uint32_t negative);
+uint32_t pgd_ir_look(pgd_ir *ir, pgd_ir_op op, uint32_t x, uint32_t negative);
 /* Sequences and alternatives: push children after a mark, then make the node of all above it. */
 size_t pgd_ir_mark(const pgd_ir *ir);
 void pgd_ir_push(pgd_ir *ir, uint32_t x);

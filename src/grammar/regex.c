@@ -3,10 +3,12 @@
  * ECMA-like syntax read as code points: alternation, groups (plain, named, non-capturing), greedy
  * and lazy quantifiers (the same language), classes, \d \w \s and their complements, \xHH, \uHHHH,
  * \u{...}, \cX, anchors. What has no meaning for a whole language (captures) is ignored; what makes
- * it irregular or ambiguous (backreferences, lookbehind, \b, inline flags) is refused by name.
- * Anchors may stand where a match begins or ends; the last pass moves them outwards and turns an
- * unanchored side of a search into "any characters". Lookahead may stand anywhere outside groups:
- * there, what follows is the rest of the text, and the two are intersected.
+ * it irregular or ambiguous (backreferences, \b, inline flags) is refused by name. Anchors may
+ * stand where a match begins or ends; the last pass moves them outwards and turns an unanchored
+ * side of a search into "any characters". Lookahead may stand anywhere outside groups: there, what
+ * follows is the rest of the text, and the two are intersected. So is lookbehind with all that
+ * stands before it, unless a lookahead is in between: then the two overlap, and neither side is a
+ * text to itself.
  *
  * One pass, recursion bounded by max_depth, so linear in the pattern. Thread: the caller's. */
 #include <string.h>
@@ -19,8 +21,8 @@ typedef struct parser {
     size_t i;
     uint32_t depth;
     pgd_charmode mode;
-    bool in_ahead;
-    uint32_t rest; /* expression: any characters; made when a lookahead needs it, else FAIL */
+    bool in_ahead, in_behind;
+    uint32_t rest; /* expression: any characters; made when a lookaround needs it, else FAIL */
     pgd_error *err;
     pgd_status st;
 } parser;
@@ -250,20 +252,24 @@ static uint32_t parse_inside(parser *p, size_t at) {
     return x;
 }
 
+static uint32_t parse_look(parser *p, size_t at, bool behind, uint32_t negative) {
+    if (p->depth)
+        return fail_at(p, PGD_E_UNSUPPORTED, at,
+                       behind ? "lookbehind inside a group is not supported"
+                              : "lookahead inside a group is not supported");
+    p->in_ahead = !behind;
+    p->in_behind = behind;
+    const uint32_t x = parse_inside(p, at);
+    p->in_ahead = p->in_behind = false;
+    return pgd_ir_look(p->ir, behind ? PGD_OP_BEHIND : PGD_OP_AHEAD, x, negative);
+}
+
 static uint32_t parse_group(parser *p) {
     const size_t at = p->i - 1;
-    if (next_is(p, "?=") || next_is(p, "?!")) {
-        const uint32_t negative = p->s.p[p->i - 1] == '!';
-        if (p->depth)
-            return fail_at(p, PGD_E_UNSUPPORTED, at, "lookahead inside a group is not supported");
-        p->in_ahead = true;
-        const uint32_t x = parse_inside(p, at);
-        p->in_ahead = false;
-        return pgd_ir_ahead(p->ir, x, negative);
-    }
+    static const char *const looks[] = {"?=", "?!", "?<=", "?<!"};
+    for (size_t i = 0; i < sizeof looks / sizeof looks[0]; i++)
+        if (next_is(p, looks[i])) return parse_look(p, at, i >= 2, i % 2);
     if (next_is(p, "?")) {
-        if (next_is(p, "<=") || next_is(p, "<!"))
-            return fail_at(p, PGD_E_UNSUPPORTED, at, "lookbehind is not supported");
         if (next_is(p, "<") || next_is(p, "P<")) {
             while (more(p) && p->s.p[p->i] != '>')
                 p->i++;
@@ -295,6 +301,8 @@ static uint32_t parse_atom(parser *p) {
     if (next_is(p, ".")) return dot(p);
     if (p->in_ahead && next_is(p, "^"))
         return fail_at(p, PGD_E_UNSUPPORTED, at, "'^' inside a lookahead is not supported");
+    if (p->in_behind && next_is(p, "$"))
+        return fail_at(p, PGD_E_UNSUPPORTED, at, "'$' inside a lookbehind is not supported");
     if (next_is(p, "^")) return pgd_ir_anchor(p->ir, PGD_OP_BEGIN);
     if (next_is(p, "$")) return pgd_ir_anchor(p->ir, PGD_OP_END);
     if (next_is(p, "\\")) {
@@ -351,7 +359,7 @@ static uint32_t parse_term(parser *p) {
         if (min > max) return fail_at(p, PGD_E_INVALID, at, "repetition bounds out of order");
         if (p->ir->nodes[x].anchor)
             return fail_at(p, PGD_E_UNSUPPORTED, at,
-                           "a repeated anchor or lookahead is not supported");
+                           "a repeated anchor or lookaround is not supported");
         if (next_is(p, "+"))
             return fail_at(p, PGD_E_UNSUPPORTED, at, "possessive quantifiers are not supported");
         (void)next_is(p, "?"); /* lazy: the same language */
@@ -419,37 +427,80 @@ static uint32_t join(pgd_ir *ir, uint32_t head, const pgd_ir_node *seq, uint32_t
     return pgd_ir_seq(ir, mark);
 }
 
-/* What a lookahead leaves of `tail`, the rest of the text. */
-static uint32_t look(parser *p, const pgd_ir_node *ahead, uint32_t tail, uint32_t depth) {
+/* The texts in which a lookaround's pattern matches at the near end: it begins where they begin
+ * (or, behind, ends where they end), and the far end is where it likes. */
+static uint32_t seen(parser *p, const pgd_ir_node *look, uint32_t depth) {
     pgd_ir *const ir = p->ir;
+    const bool behind = look->op == PGD_OP_BEHIND;
+    const uint32_t begin = behind ? PGD_IR_EMPTY : pgd_ir_anchor(ir, PGD_OP_BEGIN);
+    const uint32_t end = behind ? pgd_ir_anchor(ir, PGD_OP_END) : PGD_IR_EMPTY;
+    const pgd_ir_node x = ir->nodes[look->a];
+    const size_t mark = pgd_ir_mark(ir);
     if (p->rest == PGD_IR_FAIL) p->rest = any_chars(p);
-    /* the pattern begins here and ends where it likes */
-    const uint32_t begin = pgd_ir_anchor(ir, PGD_OP_BEGIN);
-    const pgd_ir_node x = ir->nodes[ahead->a];
-    const uint32_t begun = x.op == PGD_OP_SEQ /* flat, so that its anchors are at the end */
-                               ? join(ir, begin, &x, 0, x.b, PGD_IR_EMPTY)
-                               : pgd_ir_seq2(ir, begin, ahead->a);
-    const uint32_t seen = lift(p, begun, p->rest, depth + 1);
-    return ahead->b ? pgd_ir_diff(ir, tail, seen) : pgd_ir_and(ir, tail, seen);
+    if (x.op == PGD_OP_SEQ) /* flat, so that its anchors are at the ends */
+        return lift(p, join(ir, begin, &x, 0, x.b, end), p->rest, depth + 1);
+    pgd_ir_push(ir, begin);
+    pgd_ir_push(ir, look->a);
+    pgd_ir_push(ir, end);
+    return lift(p, pgd_ir_seq(ir, mark), p->rest, depth + 1);
 }
 
-/* Items [lo, hi) of seq, behind which anchors stood. From the last on: a lookahead is about all
- * that follows it. */
+/* What a lookaround leaves of `side`, all of the text on the side that it looks at. */
+static uint32_t limit(parser *p, const pgd_ir_node *look, uint32_t side, uint32_t depth) {
+    const uint32_t x = seen(p, look, depth);
+    return look->b ? pgd_ir_diff(p->ir, side, x) : pgd_ir_and(p->ir, side, x);
+}
+
+/* The item of seq if it is a lookaround; fails at other anchors. */
+static bool look_at(parser *p, const pgd_ir_node *seq, uint32_t i, pgd_ir_node *out) {
+    *out = p->ir->nodes[p->ir->list[seq->a + i]];
+    const bool look = out->op == PGD_OP_AHEAD || out->op == PGD_OP_BEHIND;
+    if (!look && out->anchor)
+        (void)fail_at(p, PGD_E_UNSUPPORTED, 0,
+                      "'^' or '$' inside the pattern is not "
+                      "supported");
+    return look;
+}
+
+/* Items [lo, hi) of seq between head and tail. Lookbehinds are about all that stands before them,
+ * so they go from the first on; lookaheads, from the last. */
 static uint32_t lift_items(parser *p, const pgd_ir_node *seq, uint32_t lo, uint32_t hi,
-                           uint32_t any, uint32_t depth) {
+                           uint32_t head, uint32_t tail, uint32_t depth) {
     pgd_ir *const ir = p->ir;
-    uint32_t end = hi, tail = hi == seq->b ? any : PGD_IR_EMPTY;
-    for (uint32_t i = hi; i-- > lo && p->st == PGD_OK;) {
-        const pgd_ir_node child = ir->nodes[ir->list[seq->a + i]];
-        if (child.op != PGD_OP_AHEAD && child.anchor)
+    uint32_t from = lo, to = hi, ahead = hi; /* what is left; the first lookahead */
+    pgd_ir_node look;
+    for (uint32_t i = lo; i < hi && p->st == PGD_OK; i++) {
+        if (!look_at(p, seq, i, &look)) continue;
+        if (look.op == PGD_OP_AHEAD && ahead == hi) ahead = i;
+        if (look.op == PGD_OP_AHEAD) continue;
+        if (ahead < hi)
             return fail_at(p, PGD_E_UNSUPPORTED, 0,
-                           "'^' or '$' inside the pattern is not "
-                           "supported");
-        if (child.op != PGD_OP_AHEAD) continue;
-        tail = look(p, &child, join(ir, PGD_IR_EMPTY, seq, i + 1, end, tail), depth);
-        end = i;
+                           "lookbehind after a lookahead is not supported, but where the pattern "
+                           "begins with the lookahead and '^'");
+        head = limit(p, &look, join(ir, head, seq, from, i, PGD_IR_EMPTY), depth);
+        from = i + 1;
     }
-    return join(ir, lo == 0 ? any : PGD_IR_EMPTY, seq, lo, end, tail);
+    for (uint32_t i = hi; i-- > ahead && p->st == PGD_OK;) {
+        if (!look_at(p, seq, i, &look)) continue;
+        tail = limit(p, &look, join(ir, PGD_IR_EMPTY, seq, i + 1, to, tail), depth);
+        to = i;
+    }
+    return join(ir, head, seq, from, to, tail);
+}
+
+/* The same with nothing before the first item: lookaheads there are about the whole text. */
+static uint32_t lift_begun(parser *p, const pgd_ir_node *seq, uint32_t lo, uint32_t hi,
+                           uint32_t tail, uint32_t depth) {
+    uint32_t first = lo;
+    pgd_ir_node look;
+    while (first < hi && look_at(p, seq, first, &look) && look.op == PGD_OP_AHEAD)
+        first++;
+    uint32_t x = lift_items(p, seq, first, hi, PGD_IR_EMPTY, tail, depth);
+    while (first > lo && p->st == PGD_OK) {
+        (void)look_at(p, seq, --first, &look);
+        x = limit(p, &look, x, depth);
+    }
+    return x;
 }
 
 static uint32_t lift_seq(parser *p, uint32_t x, uint32_t any, uint32_t depth) {
@@ -464,7 +515,9 @@ static uint32_t lift_seq(parser *p, uint32_t x, uint32_t any, uint32_t depth) {
         lo++;
     while (hi > lo && ir->nodes[ir->list[seq.a + hi - 1]].op == PGD_OP_END)
         hi--;
-    return lift_items(p, &seq, lo, hi, any, depth);
+    const uint32_t tail = hi == seq.b ? any : PGD_IR_EMPTY;
+    if (lo > 0 || any == PGD_IR_EMPTY) return lift_begun(p, &seq, lo, hi, tail, depth);
+    return lift_items(p, &seq, lo, hi, any, tail, depth);
 }
 
 /* x with its outermost anchors consumed and `any` on the sides that have none. */
@@ -475,7 +528,8 @@ static uint32_t lift(parser *p, uint32_t x, uint32_t any, uint32_t depth) {
     if (depth > 2 * ir->lim->max_depth)
         return fail_at(p, PGD_E_LIMIT, 0, "anchors are nested too deeply");
     if (n.op == PGD_OP_BEGIN || n.op == PGD_OP_END) return any;
-    if (n.op == PGD_OP_AHEAD) return pgd_ir_seq2(ir, any, look(p, &n, any, depth));
+    if (n.op == PGD_OP_AHEAD) return pgd_ir_seq2(ir, any, limit(p, &n, any, depth));
+    if (n.op == PGD_OP_BEHIND) return pgd_ir_seq2(ir, limit(p, &n, any, depth), any);
     if (n.op == PGD_OP_ALT && n.anchor) {
         const size_t mark = pgd_ir_mark(ir);
         for (uint32_t i = 0; i < n.b; i++)

@@ -18,6 +18,7 @@ static int teardown(void **state) {
 }
 
 static void regex_matches_the_whole_text(void **state) {
+    /* long: one table of cases */
     const fixture *const f = *state;
     static const struct {
         const char *pattern;
@@ -54,6 +55,12 @@ static void regex_matches_the_whole_text(void **state) {
         {"a(?=b)[abc]+c", {"abc", "abac"}, {"acc", "ab"}},
         {"(?=a|b$).+|c", {"ax", "b", "c"}, {"bx", "cx", ""}},
         {"(?!)a|b", {"b"}, {"a"}},
+        {".+(?<!bad|worse)", {"good", "ad", "badly"}, {"bad", "xbad", "so worse", ""}},
+        {"[ab]+(?<=ab)c", {"abc", "bbabc"}, {"bc", "aac", "ab"}},
+        {"(?<=^|x)a|x(?<=x)b", {"a", "xb"}, {"xa", "b", ""}},
+        {"(?=.*\\d)(?!.*  )\\w.*(?<![.,])", {"a1", "go 2"}, {"a", "a  1", "a1.", "1,"}},
+        {".*(?<=a.*)b(?!c).*", {"ab", "xaxbbd", "abcb"}, {"b", "ba", "abc", "xbd"}},
+        {"[ab]*(?<=a)[ab]*(?<=bb)", {"abb", "aabbb"}, {"bb", "aab"}},
         {"(?=.{2}$)[ab]+|x(?=[a-c]$).", {"ab", "xa"}, {"a", "abb", "xd", "xab"}},
         {"\\p{Lu}\\p{Ll}*", {"A", "\xc3\x89t\xc3\xa9", "\xd0\x96\xd1\x83"}, {"a", "AB", "1"}},
         {"[\\p{L}\\p{Nd}_]+", {"\xe4\xbd\xa0\xe5\xa5\xbd", "a_1", "\xd9\xa3"}, {"-", "a b", ""}},
@@ -77,6 +84,29 @@ static void regex_matches_the_whole_text(void **state) {
     gr_refused(f->v, PGD_GRAMMAR_REGEX, "[]a]", PGD_E_INVALID, "no text can match");
 }
 
+static void lookarounds_of_a_search_see_what_is_around_the_match(void **state) {
+    const fixture *const f = *state;
+    static const struct {
+        const char *schema;
+        const char *good[6], *bad[6];
+    } cases[] = {
+        {"{\"pattern\":\"(?<!\\\\d)\\\\d{3}(?!\\\\d)\",\"type\":\"string\"}",
+         {"\"123\"", "\"a 123b\"", "\"1234 567\""},
+         {"\"12\"", "\"1234\"", "\"1234567\""}},
+        {"{\"pattern\":\"(?<=a)b\",\"type\":\"string\"}",
+         {"\"ab\"", "\"xaby\"", "\"bbab\""},
+         {"\"b\"", "\"ba\"", "\"xb\""}},
+        {"{\"pattern\":\"(?<!^)b\",\"type\":\"string\"}",
+         {"\"ab\"", "\"bb\""},
+         {"\"b\"", "\"ba\""}},
+        {"{\"pattern\":\"^.*(?<=\\\")$\",\"type\":\"string\",\"maxLength\":2}",
+         {"\"\\\"\"", "\"a\\\"\""},
+         {"\"\"", "\"aa\\\"\"", "\"\\\"a\""}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        gr_check(f->v, PGD_GRAMMAR_JSON_SCHEMA, cases[i].schema, cases[i].good, cases[i].bad);
+}
+
 static void regex_refuses_what_is_not_regular_by_name(void **state) {
     const fixture *const f = *state;
     static const struct {
@@ -85,10 +115,15 @@ static void regex_refuses_what_is_not_regular_by_name(void **state) {
     } cases[] = {
         {"(?!^)a", "'^'", PGD_E_UNSUPPORTED},
         {"((?=a)b)", "lookahead", PGD_E_UNSUPPORTED},
-        {"(?!a)*b", "lookahead", PGD_E_UNSUPPORTED},
+        {"(?!a)*b", "lookaround", PGD_E_UNSUPPORTED},
         {"(?=a(?=b))b", "lookahead", PGD_E_UNSUPPORTED},
         {"(?=a)b", "no text can match", PGD_E_INVALID},
-        {"(?<=a)b", "lookbehind", PGD_E_UNSUPPORTED},
+        {"(?<=a)b", "no text can match", PGD_E_INVALID},
+        {"((?<=a)b)", "lookbehind", PGD_E_UNSUPPORTED},
+        {"(?<!a)?b", "lookaround", PGD_E_UNSUPPORTED},
+        {"a(?<=(?<=a))", "lookbehind", PGD_E_UNSUPPORTED},
+        {"a(?=b).(?<=b)", "after a lookahead", PGD_E_UNSUPPORTED},
+        {"a(?<=a$)", "'$'", PGD_E_UNSUPPORTED},
         {"(a)\\1", "backreference", PGD_E_UNSUPPORTED},
         {"(?<x>a)\\k<x>", "backreference", PGD_E_UNSUPPORTED},
         {"\\bword", "\\b", PGD_E_UNSUPPORTED},
@@ -133,9 +168,9 @@ static void regex_stays_within_its_bounds_on_adversarial_input(void **state) {
     static const struct {
         const char *unit;
         size_t n;
-    } cases[] = {{"(", 60000},    {"a{1000}", 20000}, {"(a|b)*", 10000},
-                 {"[^a]", 30000}, {"(a{1000})", 900}, {"[", 60000},
-                 {"a|", 60000},   {"(^|b)", 20000},   {"$^", 60000}};
+    } cases[] = {{"(", 60000},       {"a{1000}", 20000}, {"(a|b)*", 10000}, {"[^a]", 30000},
+                 {"(a{1000})", 900}, {"[", 60000},       {"a|", 60000},     {"(^|b)", 20000},
+                 {"(?<!a)", 30000},  {"(?!a)", 30000},   {"$^", 60000}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char *const s = repeated(cases[i].unit, cases[i].n);
         pgd_grammar *g = NULL;
@@ -166,6 +201,7 @@ static void regex_counts_without_writing_copies_out(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(regex_matches_the_whole_text),
+        cmocka_unit_test(lookarounds_of_a_search_see_what_is_around_the_match),
         cmocka_unit_test(regex_refuses_what_is_not_regular_by_name),
         cmocka_unit_test(regex_stays_within_its_bounds_on_adversarial_input),
         cmocka_unit_test(regex_counts_without_writing_copies_out),
