@@ -242,7 +242,9 @@ bool api_is_chat(pgd_route r);
 void api_prep_run(pgd_call *c);
 /* embeddings.c: give the request what the engine needs for one. */
 pgd_status api_prep_embedding(pgd_call *c, api_request *q);
-/* prep_prompt.c: prompts as token ids, one api_request each. */
+/* prep_prompt.c: how many choices a call may have, */
+uint32_t api_max_choices(const pgd_call *c);
+/* and prompts as token ids, one api_request each. */
 pgd_status api_prep_prompts(pgd_call *c, const api_fields *f);
 /* Render and tokenize messages (add_generation_prompt and so on from f). */
 pgd_status api_encode_chat(pgd_call *c, const api_fields *f, pgd_ids *out);

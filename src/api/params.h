@@ -18,6 +18,7 @@ enum {
     API_MAX_PARTS = 1024,
     API_MAX_TOOLS = 1024,
     API_MAX_CHOICES = 1024, /* prompts x n of one call */
+    API_MAX_INPUTS = 2048,  /* of one call of embeddings, as OpenAI has it */
     API_MAX_STOP_IDS = 48,  /* what 16 eos ids leave of PGD_MAX_STOP_IDS */
     API_MAX_SALT_BYTES = 128,
 };

@@ -330,10 +330,10 @@ static pgd_status prep_generation(pgd_call *c, const pgd_json *body) {
     PGD_TRY(api_constrain(c, &f));
     if (g->grammar) force_eos(c->model->spec, &common.sampling);
     const uint32_t n = f.n.given ? (uint32_t)f.n.v : 1;
-    if (g->n_requests * n > API_MAX_CHOICES)
+    if (g->n_requests * n > api_max_choices(c))
         return api_fail(e, PGD_E_INVALID, "integer_above_max_value", "n",
-                        "Invalid request: prompts x n is %u, above the maximum of %d.",
-                        g->n_requests * n, (int)API_MAX_CHOICES);
+                        "Invalid request: prompts x n is %u, above the maximum of %u.",
+                        g->n_requests * n, api_max_choices(c));
     for (uint32_t i = 0; i < g->n_requests; i++) {
         g->requests[i].first_choice = i * n;
         PGD_TRY(build_request(c, &f, &g->requests[i], &common, n, e));

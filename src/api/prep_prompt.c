@@ -106,12 +106,17 @@ static pgd_status truncate_prompt(pgd_call *c, const api_fields *f, pgd_ids *ids
     return PGD_OK;
 }
 
+/* An embedding is a prompt that is only read: it has no tokens to keep and no text of its own. */
+uint32_t api_max_choices(const pgd_call *c) {
+    return c->route == PGD_ROUTE_EMBEDDINGS ? API_MAX_INPUTS : API_MAX_CHOICES;
+}
+
 static pgd_status add_requests(pgd_call *c, size_t n) {
-    if (n > API_MAX_CHOICES)
+    if (n > api_max_choices(c))
         return api_fail(&c->err, PGD_E_INVALID, "array_above_max_length", "prompt",
                         "Invalid 'prompt': array too long. Expected an array with maximum length "
-                        "%d, but got an array with length %zu instead.",
-                        (int)API_MAX_CHOICES, n);
+                        "%u, but got an array with length %zu instead.",
+                        api_max_choices(c), n);
     c->g.requests = pgd_calloc(n, sizeof *c->g.requests);
     if (!c->g.requests) return api_fail_nomem(&c->err);
     c->g.n_requests = (uint32_t)n;

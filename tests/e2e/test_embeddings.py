@@ -84,6 +84,7 @@ class Embeddings(ServerTest):
             ({"encoding_format": "int8"}, "encoding_format"),
             ({"pooling": "max"}, "pooling"),
             ({"input": "x " * 20000}, "input"),
+            ({"input": ["x"] * 2049}, "input"),
         ):
             status, reply = self.server.post(
                 "/v1/embeddings", {"model": "tiny", "input": "x", **change})

@@ -130,6 +130,44 @@ static void texts_come_alone_or_in_lists(void **state) {
     rig_close(&r);
 }
 
+/* More inputs than the engine takes of one call at once: each has its own place in the answer. */
+static void as_many_inputs_as_openai_takes(void **state) {
+    (void)state;
+    rig r;
+    rig_reply p;
+    rig_open(&r, &(rig_options){0});
+    for (int n = 2048; n <= 2049; n++) {
+        pgd_buf body = {0};
+        pgd_buf_puts(&body, "{\"model\":\"small\",\"normalize\":false,\"input\":[");
+        for (int i = 0; i < n; i++)
+            pgd_buf_putf(&body, i ? ",[%d,%d]" : "[%d,%d]", i / 50 + 1, i % 50 + 1);
+        pgd_buf_puts(&body, "]}");
+        rig_post(&r, PGD_ROUTE_EMBEDDINGS, body.p, &p);
+        assert_int_equal(p.status, n == 2048 ? 200 : 400);
+        pgd_json_doc *doc = test_json(p.body.p, p.body.n);
+        const pgd_json *const v = pgd_json_root(doc);
+        if (n == 2048) {
+            int64_t i = 0;
+            for (const pgd_json *d = pgd_json_first(test_at(v, "data")); d; d = pgd_json_next(d)) {
+                const int32_t own[2] = {(int32_t)i / 50 + 1, (int32_t)i % 50 + 1};
+                double value;
+                assert_true(pgd_json_as_f64(test_at(d, "embedding.3"), &value));
+                assert_true(fabs(value - (double)pgd_sim_hidden(own, 2, 3)) < 1e-6);
+                assert_int_equal(test_int(d, "index"), i++);
+            }
+            assert_int_equal(i, n);
+            assert_int_equal(test_int(v, "usage.prompt_tokens"), 2 * n);
+        } else {
+            test_str_is(v, "error.param", "input");
+            test_str_is(v, "error.code", "array_above_max_length");
+        }
+        pgd_json_free(&doc);
+        pgd_buf_fini(&body);
+        rig_reply_fini(&p);
+    }
+    rig_close(&r);
+}
+
 static void what_cannot_be_is_refused_by_name(void **state) {
     (void)state;
     static const char *const cases[][3] = {
@@ -164,6 +202,7 @@ int main(void) {
         cmocka_unit_test(states_are_pooled_and_scaled),
         cmocka_unit_test(base64_holds_little_endian_floats),
         cmocka_unit_test(texts_come_alone_or_in_lists),
+        cmocka_unit_test(as_many_inputs_as_openai_takes),
         cmocka_unit_test(what_cannot_be_is_refused_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
