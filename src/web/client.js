@@ -47,6 +47,24 @@ export async function getResponse(path, signal) {
   return response;
 }
 
+/* [state, text]: ready, or why not, in the server's own words. Probes need no key. Throws when there
+   is no server. */
+export async function readHealth() {
+  try {
+    await getResponse("readyz");
+    return ["good", "ready"];
+  } catch (e) {
+    if (!(e instanceof ApiError)) throw e;
+    if (e.code !== "model_loading") return ["bad", e.message];
+  }
+  try {
+    await getResponse("startupz");
+    return ["good", "ready"];
+  } catch (e) {
+    return ["warn", e.message];
+  }
+}
+
 /* Payloads of a stream of server-sent events. Lines end in LF or CRLF; comments and other fields
    than data are skipped, as the standard says. */
 export async function* eventsOf(stream) {

@@ -5,7 +5,7 @@
 // the truth and is kept for the tab; the page is drawn from it.
 
 import { answerView, hideTip } from "./answer.js";
-import { ApiError, curlOf, getResponse, setKey, streamChat } from "./client.js";
+import { ApiError, curlOf, getResponse, readHealth, setKey, streamChat } from "./client.js";
 import { byId, copyText, el, load, save } from "./dom.js";
 import * as form from "./form.js";
 
@@ -16,6 +16,7 @@ const TOUCH = matchMedia("(pointer: coarse)");
 
 let messages = load(STORE, []);
 let running = null; /* AbortController of the answer under way */
+let listed = false; /* the server's models are in the form */
 
 function keepMessages() {
   /* tokens with their alternatives are the bulk; without them it should fit */
@@ -330,36 +331,39 @@ function showHealth(state, text) {
   if (h.textContent !== text) h.textContent = text;
 }
 
-async function refreshModels() {
-  try {
-    const list = await (await getResponse("v1/models")).json();
-    const names = list.data.map((d) => d.id);
-    const select = byId("model");
-    const chosen = select.value;
-    select.replaceChildren(...names.map((n) => el("option", {}, n)));
-    if (names.includes(chosen)) select.value = chosen;
-    showHealth("good", "ready");
-    return true;
-  } catch (e) {
-    if (e.status === 401) showHealth("warn", "needs an API key");
-    else if (e.status === 503) showHealth("warn", await loadingText(e.message));
-    else showHealth("bad", errorOf(e).message);
-    return false;
-  }
+async function listModels() {
+  const list = await (await getResponse("v1/models")).json();
+  const names = list.data.map((d) => d.id);
+  const select = byId("model");
+  const chosen = select.value;
+  select.replaceChildren(...names.map((n) => el("option", {}, n)));
+  if (names.includes(chosen)) select.value = chosen;
 }
 
-async function loadingText(otherwise) {
+/* A server keeps its models while it runs, so they are asked for until it is ready once; after that
+   the probe alone says how it is, also that it is about to leave. Returns whether it is ready. */
+async function refresh() {
   try {
-    await getResponse("startupz");
+    const [state, text] = await readHealth();
+    if (!listed && state !== "warn") await listModels();
+    listed = state === "good";
+    showHealth(state, text);
   } catch (e) {
-    return e.message;
+    listed = false;
+    if (e.status === 401) showHealth("warn", "needs an API key");
+    else showHealth("bad", errorOf(e).message);
   }
-  return otherwise;
+  return listed;
+}
+
+function refreshModels() {
+  listed = false;
+  return refresh();
 }
 
 async function watchServer() {
-  const good = document.hidden || (await refreshModels());
-  setTimeout(watchServer, good ? 15000 : 1500);
+  const good = document.hidden || (await refresh());
+  setTimeout(watchServer, good ? 3000 : 1500);
 }
 
 /* --- start ---------------------------------------------------------------------------------- */

@@ -3,7 +3,7 @@
 // Rates are differences between two readings. The map shows shares of the pool, not the addresses of
 // pages: the server counts pages by state and does not list them.
 
-import { ApiError, getResponse, setKey } from "./client.js";
+import { ApiError, getResponse, readHealth, setKey } from "./client.js";
 import { byId, el, formatAge, formatCount, formatPercent, formatRate, formatSeconds } from "./dom.js";
 import { histogramOf, histogramSince, parseMetrics, quantileOf, sumOf } from "./metrics.js";
 
@@ -192,23 +192,6 @@ function showFacts(f) {
 function showHealth(state, text) {
   byId("health").className = `health ${state}`;
   setText("health", text);
-}
-
-/* Ready, or why not, in the server's own words. */
-async function readHealth() {
-  try {
-    await getResponse("readyz");
-    return ["good", "ready"];
-  } catch (e) {
-    if (!(e instanceof ApiError)) throw e;
-    if (e.code !== "model_loading") return ["bad", e.message];
-  }
-  try {
-    await getResponse("startupz");
-    return ["good", "ready"];
-  } catch (e) {
-    return ["warn", e.message];
-  }
 }
 
 /* Once; with keys it needs one, even where /metrics does not. */

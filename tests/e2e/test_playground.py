@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+import signal
 import subprocess
 import threading
 import unittest
@@ -360,6 +361,26 @@ class Key(BrowserTest):
         page.wait(READY)
         page.wait("document.querySelector('#key-form').hidden")
         page.wait("document.querySelector('#facts').innerText.includes('0.1.0')")
+
+
+class Leaving(BrowserTest):
+    def test_both_pages_say_that_the_server_is_about_to_go(self):
+        server = Server("--drain-delay", "8")
+        pages = [self.browser.page() for _ in range(2)]
+        for page, path in zip(pages, ("/", "/status")):
+            self.addCleanup(page.close)
+            page.goto(server.url + path)
+            page.wait(READY)
+        server.process.send_signal(signal.SIGTERM)
+        for page in pages:
+            page.wait("document.querySelector('#health').textContent === "
+                      "'The server is shutting down.'")
+        # it still serves, and the form keeps its models
+        self.assertEqual(pages[0].evaluate("document.querySelector('#model').value"), "pagoda-tiny")
+        self.assertEqual(server.process.wait(30), 0, server.read_log())
+        for page in pages:
+            page.wait("document.querySelector('#health').textContent === "
+                      "'The server cannot be reached.'")
 
 
 class Status(BrowserTest):
