@@ -5,7 +5,7 @@
  * loader's. Does not decode. */
 #include "decoder.h"
 
-enum { MAX_DEPTH = 8, MAX_STRIP = 1 << 16 };
+enum { MAX_STRIP = 1 << 16 };
 
 typedef struct parser {
     pgd_arena *arena;
@@ -71,7 +71,8 @@ static pgd_status text_or(parser *p, const pgd_json *node, const pgd_tj_path *at
     return PGD_OK;
 }
 
-static pgd_status parse_one(parser *p, const pgd_json *node, const pgd_tj_path *at, pgd_sv type) {
+static pgd_status parse_one(void *ctx, const pgd_json *node, const pgd_tj_path *at, pgd_sv type) {
+    parser *const p = ctx;
     pgd_decoder_stage s = {0};
     if (pgd_sv_eq(type, PGD_SV("Replace"))) return parse_replace(p, node, at);
     if (pgd_sv_eq(type, PGD_SV("Metaspace"))) return parse_metaspace(p, node, at);
@@ -100,23 +101,6 @@ static pgd_status parse_one(parser *p, const pgd_json *node, const pgd_tj_path *
     return add(p, at, s);
 }
 
-static pgd_status parse_node(parser *p, const pgd_json *node, const pgd_tj_path *at, int depth) {
-    pgd_sv type;
-    if (depth > MAX_DEPTH) return pgd_fail(p->err, PGD_E_LIMIT, "%s: nested too deep", at->s);
-    PGD_TRY(pgd_tj_type(node, at, &type, p->err));
-    if (!pgd_sv_eq(type, PGD_SV("Sequence"))) return parse_one(p, node, at, type);
-    const pgd_json *const list = pgd_json_get(node, "decoders");
-    if (list == NULL || pgd_json_typeof(list) != PGD_JSON_ARRAY) {
-        return pgd_tj_wrong(list, at, "decoders", "an array", p->err);
-    }
-    size_t i = 0;
-    for (const pgd_json *v = pgd_json_first(list); v != NULL; v = pgd_json_next(v)) {
-        const pgd_tj_path sub = pgd_tj_item(at, "decoders", i++);
-        PGD_TRY(parse_node(p, v, &sub, depth + 1));
-    }
-    return PGD_OK;
-}
-
 pgd_status pgd_decoder_parse(const pgd_json *node, pgd_arena *arena, pgd_decoder *out,
                              pgd_error *err) {
     *out = (pgd_decoder){0};
@@ -127,5 +111,5 @@ pgd_status pgd_decoder_parse(const pgd_json *node, pgd_arena *arena, pgd_decoder
     }
     parser p = {arena, out, err};
     const pgd_tj_path at = pgd_tj_root("decoder");
-    return parse_node(&p, node, &at, 0);
+    return pgd_tj_each(node, &at, "decoders", parse_one, &p, err);
 }

@@ -233,7 +233,7 @@ pgd_status pgd_normalizer_apply(const pgd_normalizer *nz, pgd_tok_text *text, pg
 
 /* ---- Parsing ---- */
 
-enum { MAX_STEPS = 64, MAX_DEPTH = 8 };
+enum { MAX_STEPS = 64 };
 
 typedef struct parser {
     pgd_arena *arena;
@@ -305,7 +305,7 @@ static pgd_status parse_with_fields(parser *p, const pgd_json *node, const pgd_t
     return pgd_tj_unknown(type, at, "normalizer", p->err);
 }
 
-static pgd_status parse_node(parser *p, const pgd_json *node, const pgd_tj_path *at, int depth) {
+static pgd_status parse_one(void *ctx, const pgd_json *node, const pgd_tj_path *at, pgd_sv type) {
     static const struct {
         const char *name;
         pgd_normalizer_step step;
@@ -319,21 +319,7 @@ static pgd_status parse_node(parser *p, const pgd_json *node, const pgd_tj_path 
         {"Nmt", {.kind = STEP_NMT}},
         {"ByteLevel", {.kind = STEP_BYTE_LEVEL}},
     };
-    pgd_sv type;
-    if (depth > MAX_DEPTH) return pgd_fail(p->err, PGD_E_LIMIT, "%s: nested too deep", at->s);
-    PGD_TRY(pgd_tj_type(node, at, &type, p->err));
-    if (pgd_sv_eq(type, PGD_SV("Sequence"))) {
-        const pgd_json *const list = pgd_json_get(node, "normalizers");
-        if (list == NULL || pgd_json_typeof(list) != PGD_JSON_ARRAY) {
-            return pgd_tj_wrong(list, at, "normalizers", "an array", p->err);
-        }
-        size_t i = 0;
-        for (const pgd_json *v = pgd_json_first(list); v != NULL; v = pgd_json_next(v)) {
-            const pgd_tj_path sub = pgd_tj_item(at, "normalizers", i++);
-            PGD_TRY(parse_node(p, v, &sub, depth + 1));
-        }
-        return PGD_OK;
-    }
+    parser *const p = ctx;
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
         if (pgd_sv_eq(type, pgd_sv_c(plain[i].name))) return add(p, at, plain[i].step);
     }
@@ -348,5 +334,5 @@ pgd_status pgd_normalizer_parse(const pgd_json *node, pgd_arena *arena, pgd_norm
     if (out->steps == NULL) return pgd_fail(err, PGD_E_NOMEM, "out of memory");
     parser p = {arena, out, err};
     const pgd_tj_path at = pgd_tj_root("normalizer");
-    return parse_node(&p, node, &at, 0);
+    return pgd_tj_each(node, &at, "normalizers", parse_one, &p, err);
 }

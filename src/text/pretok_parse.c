@@ -5,7 +5,7 @@
 #include "pretok.h"
 #include "tok_unicode.h"
 
-enum { MAX_STEPS = 32, MAX_DEPTH = 8 };
+enum { MAX_STEPS = 32 };
 
 static const char GPT2_PATTERN[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
@@ -88,8 +88,8 @@ static pgd_status parse_metaspace(parser *p, const pgd_json *node, const pgd_tj_
     return add(p, at, s);
 }
 
-static pgd_status parse_with_fields(parser *p, const pgd_json *node, const pgd_tj_path *at,
-                                    pgd_sv type) {
+static pgd_status parse_one(void *ctx, const pgd_json *node, const pgd_tj_path *at, pgd_sv type) {
+    parser *const p = ctx;
     pgd_pretok_step s = {.behavior = PGD_SPLIT_REMOVED};
     if (pgd_sv_eq(type, PGD_SV("Split"))) return parse_split(p, node, at);
     if (pgd_sv_eq(type, PGD_SV("ByteLevel"))) return parse_byte_level(p, node, at);
@@ -141,23 +141,6 @@ static pgd_status parse_with_fields(parser *p, const pgd_json *node, const pgd_t
     return pgd_tj_unknown(type, at, "pre-tokenizer", p->err);
 }
 
-static pgd_status parse_node(parser *p, const pgd_json *node, const pgd_tj_path *at, int depth) {
-    pgd_sv type;
-    if (depth > MAX_DEPTH) return pgd_fail(p->err, PGD_E_LIMIT, "%s: nested too deep", at->s);
-    PGD_TRY(pgd_tj_type(node, at, &type, p->err));
-    if (!pgd_sv_eq(type, PGD_SV("Sequence"))) return parse_with_fields(p, node, at, type);
-    const pgd_json *const list = pgd_json_get(node, "pretokenizers");
-    if (list == NULL || pgd_json_typeof(list) != PGD_JSON_ARRAY) {
-        return pgd_tj_wrong(list, at, "pretokenizers", "an array", p->err);
-    }
-    size_t i = 0;
-    for (const pgd_json *v = pgd_json_first(list); v != NULL; v = pgd_json_next(v)) {
-        const pgd_tj_path sub = pgd_tj_item(at, "pretokenizers", i++);
-        PGD_TRY(parse_node(p, v, &sub, depth + 1));
-    }
-    return PGD_OK;
-}
-
 pgd_status pgd_pretok_parse(const pgd_json *node, pgd_arena *arena, pgd_pretok *out,
                             pgd_error *err) {
     *out = (pgd_pretok){0};
@@ -166,5 +149,5 @@ pgd_status pgd_pretok_parse(const pgd_json *node, pgd_arena *arena, pgd_pretok *
     if (out->steps == NULL) return pgd_fail(err, PGD_E_NOMEM, "out of memory");
     parser p = {arena, out, err};
     const pgd_tj_path at = pgd_tj_root("pre_tokenizer");
-    return parse_node(&p, node, &at, 0);
+    return pgd_tj_each(node, &at, "pretokenizers", parse_one, &p, err);
 }

@@ -7,6 +7,8 @@
 
 #include <stdio.h>
 
+enum { MAX_DEPTH = 8 }; /* of Sequences in each other */
+
 pgd_tj_path pgd_tj_root(const char *name) {
     pgd_tj_path p;
     (void)snprintf(p.s, sizeof p.s, "%s", name);
@@ -127,4 +129,34 @@ pgd_status pgd_tj_pattern(const pgd_json *obj, const pgd_tj_path *at, const char
     if (pgd_tj_copy(arena, s, text) != PGD_OK) return pgd_fail(err, PGD_E_NOMEM, "out of memory");
     if (literal && s.n > 0) return PGD_OK;
     return pgd_tj_regex(*text, literal, at, key, arena, re, err);
+}
+
+typedef struct walk {
+    const char *list;
+    pgd_tj_visit *visit;
+    void *ctx;
+    pgd_error *err;
+} walk;
+
+static pgd_status walk_node(const walk *w, const pgd_json *node, const pgd_tj_path *at, int depth) {
+    pgd_sv type;
+    if (depth > MAX_DEPTH) return pgd_fail(w->err, PGD_E_LIMIT, "%s: nested too deep", at->s);
+    PGD_TRY(pgd_tj_type(node, at, &type, w->err));
+    if (!pgd_sv_eq(type, PGD_SV("Sequence"))) return w->visit(w->ctx, node, at, type);
+    const pgd_json *const list = pgd_json_get(node, w->list);
+    if (list == NULL || pgd_json_typeof(list) != PGD_JSON_ARRAY) {
+        return pgd_tj_wrong(list, at, w->list, "an array", w->err);
+    }
+    size_t i = 0;
+    for (const pgd_json *v = pgd_json_first(list); v != NULL; v = pgd_json_next(v)) {
+        const pgd_tj_path sub = pgd_tj_item(at, w->list, i++);
+        PGD_TRY(walk_node(w, v, &sub, depth + 1));
+    }
+    return PGD_OK;
+}
+
+pgd_status pgd_tj_each(const pgd_json *node, const pgd_tj_path *at, const char *list,
+                       pgd_tj_visit *visit, void *ctx, pgd_error *err) {
+    const walk w = {list, visit, ctx, err};
+    return walk_node(&w, node, at, 0);
 }

@@ -48,6 +48,13 @@ pgd_status pgd_tj_wrong(const pgd_json *got, const pgd_tj_path *at, const char *
                         const char *wanted, pgd_error *err);
 /* PGD_E_UNSUPPORTED for an unknown "type". */
 pgd_status pgd_tj_unknown(pgd_sv type, const pgd_tj_path *at, const char *what, pgd_error *err);
+/* What a parser does with one component of its kind; ctx is the parser's own. */
+typedef pgd_status pgd_tj_visit(void *ctx, const pgd_json *node, const pgd_tj_path *at,
+                                pgd_sv type);
+/* Visit a component, or, of a Sequence, those of its member `list` in order; Sequences may stand in
+ * each other. Errors: PGD_E_FORMAT, PGD_E_LIMIT when they are nested too deep, those of visit. */
+pgd_status pgd_tj_each(const pgd_json *node, const pgd_tj_path *at, const char *list,
+                       pgd_tj_visit *visit, void *ctx, pgd_error *err);
 /* Copy to the arena. Errors: PGD_E_NOMEM. */
 pgd_status pgd_tj_copy(pgd_arena *arena, pgd_sv s, pgd_sv *out);
 

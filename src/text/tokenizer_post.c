@@ -5,7 +5,7 @@
  * Thread: the loader's. */
 #include "tokenizer_impl.h"
 
-enum { MAX_POST = 64, MAX_DEPTH = 8 };
+enum { MAX_POST = 64 };
 
 typedef struct parser {
     pgd_tokenizer *t;
@@ -84,23 +84,9 @@ static pgd_status parse_cls_sep(parser *p, const pgd_json *node, const pgd_tj_pa
     return put_id(p, at, pgd_json_next(sep));
 }
 
-static pgd_status parse_node(parser *p, const pgd_json *node, const pgd_tj_path *at, int depth) {
-    pgd_sv type;
-    if (depth > MAX_DEPTH) return pgd_fail(p->err, PGD_E_LIMIT, "%s: nested too deep", at->s);
-    PGD_TRY(pgd_tj_type(node, at, &type, p->err));
+static pgd_status parse_one(void *ctx, const pgd_json *node, const pgd_tj_path *at, pgd_sv type) {
+    parser *const p = ctx;
     if (pgd_sv_eq(type, PGD_SV("ByteLevel"))) return PGD_OK;
-    if (pgd_sv_eq(type, PGD_SV("Sequence"))) {
-        const pgd_json *const list = pgd_json_get(node, "processors");
-        if (list == NULL || pgd_json_typeof(list) != PGD_JSON_ARRAY) {
-            return pgd_tj_wrong(list, at, "processors", "an array", p->err);
-        }
-        size_t i = 0;
-        for (const pgd_json *v = pgd_json_first(list); v != NULL; v = pgd_json_next(v), i++) {
-            const pgd_tj_path sub = pgd_tj_item(at, "processors", i);
-            PGD_TRY(parse_node(p, v, &sub, depth + 1));
-        }
-        return PGD_OK;
-    }
     if (p->done) {
         return pgd_fail(p->err, PGD_E_UNSUPPORTED,
                         "%s: a second post-processor that adds tokens is not supported", at->s);
@@ -121,5 +107,5 @@ pgd_status pgd_tokenizer_parse_post(pgd_tokenizer *t, const pgd_json *node, pgd_
     if (pgd_json_is_null(node)) return PGD_OK;
     parser p = {t, err, false};
     const pgd_tj_path at = pgd_tj_root("post_processor");
-    return parse_node(&p, node, &at, 0);
+    return pgd_tj_each(node, &at, "processors", parse_one, &p, err);
 }
