@@ -159,6 +159,13 @@ void api_call_fail(pgd_call *c, const api_error *e) {
     api_call_end(c);
 }
 
+/* There was no room for what should have gone to `out`. */
+static void fail_nomem(pgd_call *c) {
+    api_error e = {0};
+    (void)api_fail_nomem(&e);
+    api_call_fail(c, &e);
+}
+
 void api_call_event_done(pgd_call *c) {
     if (!c->out.failed) {
         c->mark = c->out.n;
@@ -167,9 +174,7 @@ void api_call_event_done(pgd_call *c) {
     }
     c->out.failed = false;
     c->out.n = c->mark;
-    api_error e = {0};
-    (void)api_fail_nomem(&e);
-    api_call_fail(c, &e);
+    fail_nomem(c);
 }
 
 void api_call_start_stream(pgd_call *c) {
@@ -301,10 +306,7 @@ void api_call_submit(pgd_call *c) {
 static void detach(pgd_call *c) {
     c->wire->accept(c);
     if (c->out.failed) {
-        pgd_buf_clear(&c->out);
-        api_error e = {0};
-        (void)api_fail_nomem(&e);
-        api_call_fail(c, &e);
+        fail_nomem(c);
         return;
     }
     api_call_fix_headers(c, 200, "application/json");
@@ -352,10 +354,7 @@ static void end_of_all(pgd_call *c) {
     if (!c->streaming) {
         c->wire->answer(c);
         if (c->out.failed) {
-            pgd_buf_clear(&c->out);
-            api_error e = {0};
-            (void)api_fail_nomem(&e);
-            api_call_fail(c, &e);
+            fail_nomem(c);
             return;
         }
         api_call_fix_headers(c, 200, "application/json");

@@ -169,3 +169,18 @@ def sse_events(body):
             assert line.startswith("data: "), f"unexpected SSE line {line!r}"
             events.append(line[6:])
     return events
+
+
+def typed_events(body):
+    """Strict reading of an SSE body whose events are named by the type of their data."""
+    assert body.endswith(b"\n\n")
+    events = []
+    for block in body.decode().split("\n\n")[:-1]:
+        if block.startswith(":"):
+            continue
+        name, data = block.split("\n")
+        assert name.startswith("event: ") and data.startswith("data: "), block
+        value = json.loads(data[6:])
+        assert value["type"] == name[7:]
+        events.append(value)
+    return events

@@ -5,7 +5,7 @@ import json
 import anthropic
 from anthropic import Anthropic
 
-from harness import ServerTest, ThinkingServerTest
+from harness import ServerTest, ThinkingServerTest, typed_events
 
 WEATHER = {
     "name": "get_weather",
@@ -20,21 +20,6 @@ GREEDY = {"extra_body": {"temperature": 0}}  # not all versions of the client na
 HELLO = [{"role": "user", "content": "Say hello."}]
 QUESTION = [{"role": "user", "content": "What is the weather in Paris?"}]
 RESULT = '{"temperature": 21, "sky": "sunny"}'
-
-
-def events_of(body):
-    """Strict reading of Anthropic's SSE: (event, data) pairs."""
-    assert body.endswith(b"\n\n")
-    events = []
-    for block in body.decode().split("\n\n")[:-1]:
-        if block.startswith(":"):
-            continue
-        name, data = block.split("\n")
-        assert name.startswith("event: ") and data.startswith("data: "), block
-        value = json.loads(data[6:])
-        assert value["type"] == name[7:]
-        events.append(value)
-    return events
 
 
 def fold(events):
@@ -93,7 +78,7 @@ class Messages(ServerTest):
         )
         self.assertEqual(status, 200)
         self.assertTrue(headers["content-type"].startswith("text/event-stream"))
-        folded = fold(events_of(stream))
+        folded = fold(typed_events(stream))
         for m in (plain, folded):
             del m["id"]
             usage = m["usage"]  # the second of the two finds more in the cache
@@ -287,7 +272,7 @@ class Messages(ServerTest):
                 status, _, data = self.server.request(
                     "POST", "/v1/messages?beta=true", body, headers)
             self.assertEqual(status, 200, data)
-            message = fold(events_of(data))
+            message = fold(typed_events(data))
             usage = message["usage"]
             counts.append(usage["input_tokens"] + usage["cache_read_input_tokens"])
         self.assertEqual(counts[0], counts[1])

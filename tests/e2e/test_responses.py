@@ -7,7 +7,7 @@ import unittest
 import openai
 from openai import OpenAI
 
-from harness import Server, ServerTest, ThinkingServerTest
+from harness import Server, ServerTest, ThinkingServerTest, typed_events
 
 WEATHER = {
     "type": "function",
@@ -26,18 +26,8 @@ RESULT = '{"temperature": 21, "sky": "sunny"}'
 
 
 def events_of(body):
-    """Strict reading: names are types, numbers rise from 0."""
-    assert body.endswith(b"\n\n")
-    events = []
-    for block in body.decode().split("\n\n")[:-1]:
-        if block.startswith(":"):
-            continue
-        name, data = block.split("\n")
-        assert name.startswith("event: ") and data.startswith("data: "), block
-        value = json.loads(data[6:])
-        assert value["type"] == name[7:]
-        assert value["sequence_number"] == len(events)
-        events.append(value)
+    events = typed_events(body)
+    assert [e["sequence_number"] for e in events] == list(range(len(events)))
     return events
 
 

@@ -157,6 +157,22 @@ void script_refused(pgd_route route, const char *body, api_error *e) {
     pgd_buf_fini(&out);
 }
 
+void script_events(pgd_sv bytes, void (*fn)(void *ctx, const pgd_json *e), void *ctx) {
+    for (size_t at = 0; at < bytes.n;) {
+        const size_t end = pgd_sv_find(bytes, PGD_SV("\n\n"), at);
+        if (end == SIZE_MAX) fail_msg("the last event has no blank line");
+        const pgd_sv event = {bytes.p + at, end - at};
+        at = end + 2;
+        const size_t line = pgd_sv_find(event, PGD_SV("\ndata: "), 0);
+        assert_true(pgd_sv_starts(event, PGD_SV("event: ")) && line != SIZE_MAX);
+        pgd_json_doc *doc = test_json(event.p + line + 7, event.n - line - 7);
+        const pgd_sv name = {event.p + 7, line - 7};
+        assert_true(pgd_sv_eq(script_str(pgd_json_root(doc), "type"), name));
+        fn(ctx, pgd_json_root(doc));
+        pgd_json_free(&doc);
+    }
+}
+
 void script_put_node(pgd_buf *b, const pgd_json *v) {
     pgd_jsonw w;
     pgd_jsonw_init(&w, b);

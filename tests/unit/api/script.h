@@ -25,6 +25,8 @@ void script_play(pgd_route route, const char *body, pgd_sv raw, uint64_t seed, p
 void script_bodies(pgd_route route, const char *const (*cases)[2], size_t n);
 /* The translation must be refused; *e: how. */
 void script_refused(pgd_route route, const char *body, api_error *e);
+/* Each event of an SSE text, whose name must be the type of its data. */
+void script_events(pgd_sv bytes, void (*fn)(void *ctx, const pgd_json *e), void *ctx);
 void script_put_node(pgd_buf *b, const pgd_json *v);
 /* A string member, "" when it is not there. */
 pgd_sv script_str(const pgd_json *v, const char *key);

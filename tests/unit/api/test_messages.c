@@ -66,7 +66,8 @@ static void put_args(pgd_buf *out, const pgd_buf *args) {
     pgd_json_free(&doc);
 }
 
-static void fold_event(folder *f, const pgd_json *e) {
+static void fold_event(void *ctx, const pgd_json *e) {
+    folder *const f = ctx;
     const pgd_sv type = script_str(e, "type");
     assert_false(f->stopped);
     if (!f->started) {
@@ -98,26 +99,9 @@ static void fold_event(folder *f, const pgd_json *e) {
     }
 }
 
-/* Each event of an SSE text: its name is the type of its data. */
-static void each_event(pgd_sv bytes, void (*fn)(folder *f, const pgd_json *e), folder *f) {
-    for (size_t at = 0; at < bytes.n;) {
-        const size_t end = pgd_sv_find(bytes, PGD_SV("\n\n"), at);
-        if (end == SIZE_MAX) fail_msg("the last event has no blank line");
-        const pgd_sv event = {bytes.p + at, end - at};
-        at = end + 2;
-        const size_t line = pgd_sv_find(event, PGD_SV("\ndata: "), 0);
-        assert_true(pgd_sv_starts(event, PGD_SV("event: ")) && line != SIZE_MAX);
-        pgd_json_doc *doc = test_json(event.p + line + 7, event.n - line - 7);
-        const pgd_sv name = {event.p + 7, line - 7};
-        assert_true(pgd_sv_eq(script_str(pgd_json_root(doc), "type"), name));
-        fn(f, pgd_json_root(doc));
-        pgd_json_free(&doc);
-    }
-}
-
 static void fold_stream(pgd_sv bytes, pgd_buf *out) {
     folder f = {0};
-    each_event(bytes, fold_event, &f);
+    script_events(bytes, fold_event, &f);
     assert_true(f.stopped);
     pgd_buf_fini(&f.args);
     pgd_buf_clear(out);
@@ -283,7 +267,8 @@ static void put_shape(pgd_buf *b, const pgd_json *v) {
     pgd_buf_putc(b, '}');
 }
 
-static void add_shape(folder *f, const pgd_json *e) {
+static void add_shape(void *ctx, const pgd_json *e) {
+    folder *const f = ctx;
     if (pgd_sv_eq(script_str(e, "type"), PGD_SV("ping"))) return;
     pgd_buf_clear(&f->args);
     put_shape(&f->args, e);
@@ -305,8 +290,8 @@ static void streams_have_the_golden_shape(void **state) {
                        "{\"a\": 1}}</tool_call>"),
                 0, &bytes);
     folder want = {0}, got = {0};
-    each_event(pgd_buf_sv(&golden), add_shape, &want);
-    each_event(pgd_buf_sv(&bytes), add_shape, &got);
+    script_events(pgd_buf_sv(&golden), add_shape, &want);
+    script_events(pgd_buf_sv(&bytes), add_shape, &got);
     assert_string_equal(got.out.p, want.out.p);
     pgd_buf *const all[] = {&golden, &bytes, &want.out, &want.args, &got.out, &got.args};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)

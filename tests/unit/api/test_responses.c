@@ -69,7 +69,8 @@ static void fold_step(folder *f, const pgd_json *e) {
         assert_true(pgd_sv_eq(whole, pgd_buf_sv(&f->text)));
 }
 
-static void fold_event(folder *f, const pgd_json *e) {
+static void fold_event(void *ctx, const pgd_json *e) {
+    folder *const f = ctx;
     assert_false(f->ended);
     assert_int_equal(test_int(e, "sequence_number"), f->n_events++);
     const pgd_json *const response = test_find(e, "response");
@@ -103,22 +104,6 @@ static void fold_event(folder *f, const pgd_json *e) {
     test_str_is(e, "item.status", "in_progress");
 }
 
-static void each_event(pgd_sv bytes, void (*fn)(folder *f, const pgd_json *e), folder *f) {
-    for (size_t at = 0; at < bytes.n;) {
-        const size_t end = pgd_sv_find(bytes, PGD_SV("\n\n"), at);
-        if (end == SIZE_MAX) fail_msg("the last event has no blank line");
-        const pgd_sv event = {bytes.p + at, end - at};
-        at = end + 2;
-        const size_t line = pgd_sv_find(event, PGD_SV("\ndata: "), 0);
-        assert_true(pgd_sv_starts(event, PGD_SV("event: ")) && line != SIZE_MAX);
-        pgd_json_doc *doc = test_json(event.p + line + 7, event.n - line - 7);
-        const pgd_sv name = {event.p + 7, line - 7};
-        assert_true(pgd_sv_eq(script_str(pgd_json_root(doc), "type"), name));
-        fn(f, pgd_json_root(doc));
-        pgd_json_free(&doc);
-    }
-}
-
 static void folder_fini(folder *f) {
     pgd_buf_fini(&f->out);
     pgd_buf_fini(&f->item);
@@ -146,7 +131,7 @@ static void both(const char *extra, pgd_sv raw, pgd_buf *out) {
     for (uint64_t seed = 0; seed < 4; seed++) {
         folder f = {0};
         script_play(PGD_ROUTE_RESPONSES, body.p, raw, seed, &bytes);
-        each_event(pgd_buf_sv(&bytes), fold_event, &f);
+        script_events(pgd_buf_sv(&bytes), fold_event, &f);
         assert_true(f.ended);
         assert_string_equal(f.out.p, out->p);
         folder_fini(&f);
@@ -289,7 +274,8 @@ static void put_shape(pgd_buf *b, const pgd_json *v) {
     pgd_buf_putc(b, '}');
 }
 
-static void add_shape(folder *f, const pgd_json *e) {
+static void add_shape(void *ctx, const pgd_json *e) {
+    folder *const f = ctx;
     pgd_buf_clear(&f->item);
     put_shape(&f->item, e);
     pgd_buf_putc(&f->item, '\n');
@@ -316,8 +302,8 @@ static void streams_have_the_golden_shape(void **state) {
                        "{\"a\": 1}}</tool_call>"),
                 0, &bytes);
     folder want = {0}, got = {0};
-    each_event(pgd_buf_sv(&golden), add_shape, &want);
-    each_event(pgd_buf_sv(&bytes), add_shape, &got);
+    script_events(pgd_buf_sv(&golden), add_shape, &want);
+    script_events(pgd_buf_sv(&bytes), add_shape, &got);
     assert_string_equal(got.shapes.p, want.shapes.p);
     pgd_json_doc *a = test_json(want.out.p, want.out.n), *b = test_json(got.out.p, got.out.n);
     const pgd_json *k = pgd_json_first(pgd_json_root(a));
