@@ -238,7 +238,7 @@ class Responses(ServerTest):
         body = json.dumps({"model": "tiny", "input": HELLO, "background": True,
                            "max_output_tokens": 200, "ignore_eos": True}).encode()
         with self.server.connect() as s:
-            s.sendall(b"POST /v1/responses HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"
+            s.sendall(b"POST /v1/responses HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s"
                       % (len(body), body))
             reply = b""
             while not reply.endswith(b"}"):
