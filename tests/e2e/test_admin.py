@@ -58,7 +58,8 @@ class Folder(unittest.TestCase):
 class Verbs(Folder):
     def setUp(self):
         super().setUp()
-        self.server = self.serve("--api-key", "one", "two")
+        # two loops: the socket is the first one's, requests are on either
+        self.server = self.serve("--api-key", "one", "two", "--http-threads", "2")
         self.addCleanup(self.stop)
 
     def stop(self):
