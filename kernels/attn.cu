@@ -63,8 +63,8 @@ static int choose_route(AttnRoute *route) {
     return rc;
 }
 
-/* Head dimensions of attn_prefill; false for all would leave prefill to the mma.sync kernel. */
-static bool by_wgmma(uint32_t head_dim) {
+/* Head dimensions of attn_prefill and attn_team. */
+static bool is_common(uint32_t head_dim) {
     return head_dim == 64 || head_dim == 128;
 }
 
@@ -73,8 +73,10 @@ int pgd_k_attn_init(const pgd_k_attn_limits *l) {
     AttnRoute route = AttnRoute::automatic;
     int rc = choose_route(&route);
     if (!rc && route == AttnRoute::automatic) rc = attn_decode_init(l->type, l->head_dim);
-    if (!rc && route == AttnRoute::automatic && by_wgmma(l->head_dim))
-        rc = attn_prefill_init(l->type, l->head_dim);
+    if (!rc && route == AttnRoute::automatic && is_common(l->head_dim)) {
+        rc = attn_team_init(l->type, l->head_dim);
+        if (!rc) rc = attn_prefill_init(l->type, l->head_dim);
+    }
     return rc ? rc : attn_generic_init(l->type, l->head_dim);
 }
 
@@ -212,12 +214,14 @@ static __global__ void __launch_bounds__(kPlanThreads) attn_plan(const PlanParam
 /* What both calls derive from the route: the kernels of one step must agree on it. */
 struct RouteShape {
     uint32_t decode_rows, tile_rows;
-    bool wgmma;
+    bool team, wgmma;
 };
-static RouteShape route_shape(AttnRoute route, uint32_t head_dim) {
+static RouteShape route_shape(AttnRoute route, uint32_t head_dim, uint32_t n_seq) {
     RouteShape r;
-    r.decode_rows = route == AttnRoute::automatic || route == AttnRoute::decode ? kDecodeRows : 0;
-    r.wgmma = route != AttnRoute::generic && by_wgmma(head_dim);
+    const bool any = route == AttnRoute::automatic;
+    r.team = is_common(head_dim) && (route == AttnRoute::team || (any && n_seq <= kTeamSeqs));
+    r.decode_rows = any || r.team || route == AttnRoute::decode ? kDecodeRows : 0;
+    r.wgmma = route != AttnRoute::generic && is_common(head_dim);
     r.tile_rows = r.wgmma ? kPrefillRows : kGenericRows;
     return r;
 }
@@ -230,7 +234,7 @@ int attn_plan_by(AttnRoute route, const pgd_k_attn_plan *a, cudaStream_t stream)
     if (rc) return rc;
     const AttnSpace s = attn_space(l);
     char *const space = static_cast<char *>(a->space);
-    const RouteShape r = route_shape(route, l->head_dim);
+    const RouteShape r = route_shape(route, l->head_dim, a->n_seq);
     PlanParams p;
     p.seq = a->seq;
     p.counts = reinterpret_cast<AttnCounts *>(space);
@@ -258,7 +262,7 @@ int attn_run_by(AttnRoute route, const pgd_k_attn *a, cudaStream_t stream) {
     if (rc) return rc;
     const AttnSpace s = attn_space(l);
     char *const space = static_cast<char *>(a->space);
-    const RouteShape r = route_shape(route, l->head_dim);
+    const RouteShape r = route_shape(route, l->head_dim, a->n_seq);
     AttnParams p;
     p.q = a->q;
     p.out = a->out;
@@ -283,9 +287,9 @@ int attn_run_by(AttnRoute route, const pgd_k_attn *a, cudaStream_t stream) {
     const uint64_t rows = (uint64_t)a->max_new * p.group;
     if (r.decode_rows) {
         const uint32_t chunks = ceil_div(l->max_pages_per_seq, kChunkUnits);
-        rc = attn_decode_launch(p, l->type, l->head_dim,
-                                (uint32_t)(rows < kDecodeRows ? rows : kDecodeRows),
-                                a->n_seq * chunks, stream);
+        rc = (r.team ? attn_team_launch : attn_decode_launch)(
+            p, l->type, l->head_dim, (uint32_t)(rows < kDecodeRows ? rows : kDecodeRows),
+            a->n_seq * chunks, stream);
     }
     if (rc || rows <= r.decode_rows) return rc;
     const uint32_t tiles = (uint32_t)((uint64_t)a->n_tok * p.group / r.tile_rows) + a->n_seq;

@@ -62,6 +62,9 @@ constexpr uint32_t kChunkUnits = kChunk / kUnit;
 /* Sequences with at most this many query rows for each kv head are decoded: keys on M, rows on N.
  */
 constexpr uint32_t kDecodeRows = 16;
+/* Steps of at most so many sequences are decoded by a CTA a chunk, else by a warp a chunk. The host
+ * knows no lengths when it records a graph; at 4 the one gains up to 4k keys, the other beyond. */
+constexpr uint32_t kTeamSeqs = 4;
 /* Query rows of one kv head that a CTA works on: of prefill by wgmma, of variant 0. */
 constexpr uint32_t kPrefillRows = 128, kGenericRows = 64;
 
@@ -145,7 +148,7 @@ struct AttnCounts {
     uint32_t n_items, n_tiles;
 };
 
-enum class AttnRoute { automatic, generic, decode, prefill };
+enum class AttnRoute { automatic, generic, decode, team, prefill };
 
 struct AttnParams {
     const void *q;
@@ -181,11 +184,14 @@ int attn_run_by(AttnRoute route, const pgd_k_attn *a, cudaStream_t stream);
 int attn_decode_init(pgd_dtype type, uint32_t head_dim);
 int attn_decode_launch(const AttnParams &p, pgd_dtype type, uint32_t head_dim, uint32_t max_rows,
                        uint32_t max_items, cudaStream_t stream);
+int attn_team_init(pgd_dtype type, uint32_t head_dim);
+int attn_team_launch(const AttnParams &p, pgd_dtype type, uint32_t head_dim, uint32_t max_rows,
+                     uint32_t max_items, cudaStream_t stream);
 int attn_generic_init(pgd_dtype type, uint32_t head_dim);
 int attn_generic_launch(const AttnParams &p, pgd_dtype type, uint32_t head_dim, uint32_t max_tiles,
                         cudaStream_t stream);
 
-/* By wgmma, head dimensions 64 and 128. */
+/* By wgmma; as the team, for head dimensions 64 and 128. */
 int attn_prefill_init(pgd_dtype type, uint32_t head_dim);
 int attn_prefill_launch(const AttnParams &p, pgd_dtype type, uint32_t head_dim, uint32_t max_tiles,
                         cudaStream_t stream);

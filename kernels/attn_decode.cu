@@ -23,15 +23,14 @@
  * Shared memory: kSlots units, 96 KB at D = 128, two CTAs an SM (D = 256: 192 KB and one), and
  * 1 KB a warp for the factors of merges.
  *
- * Measured, H100 80GB HBM3, 2026-11-24, reads 3081 GB/s, D = 128, 32 heads, 8 kv heads, with items
- * dealt in advance and merges of one load after the other (no figures of the present code yet): of
- * reads 0.93 at batch 256 x 2k keys, 0.92 at 64 x 2k, 0.86 at 256 x 8k, 0.63 at 64 x 32k, 0.54 at
- * 1 x 128k; 14.4 us at 1 x 1k. The loss per sequence did not depend on the batch (21 us at 32k
- * keys, 1 us at 8k), which points at the merges. */
-#include "attn_items.cuh"
+ * Measured, H200, 2026-11-24, reads 4511 GB/s, D = 128, 32 heads, 8 kv heads; of reads: 0.92, 0.95,
+ * 0.97, 0.98 at batch 256 x 1k, 2k, 8k, 32k keys; 0.77, 0.88, 0.94, 0.96 at batch 64; 0.58 at batch
+ * 16 x 1k, where attn_team.cu has 0.54. One sequence takes 17.8 us at 1k keys (attn_team.cu: 10.0).
+ */
+#include "attn_decode.cuh"
 
 constexpr uint32_t kWarps = 3;
-constexpr uint32_t kMergeRows = 4; /* rows of queries that a merge has in hand */
+constexpr int kMergeRows = 4; /* rows of queries that a merge has in hand */
 
 template <int D> struct DecodeShape {
     static constexpr uint32_t kHalf = page_head_bytes(D); /* K or V of a unit */
@@ -42,329 +41,38 @@ template <int D> struct DecodeShape {
     static constexpr int kCtas = D <= 128 ? 2 : 1; /* an SM */
 };
 
-__device__ __forceinline__ void load_half(uint32_t dst, const char *src, uint32_t bytes,
-                                          uint32_t bar) {
-#if __CUDA_ARCH__ >= 900
-    mbarrier_arrive_expect(bar, bytes);
-    bulk_load(dst, src, bytes, bar);
-#endif
-}
-
-__device__ __forceinline__ uint64_t output_row(const AttnParams &p, const Work &w, uint32_t row) {
-    return (uint64_t)(w.q_start + row / p.group) * p.n_heads + w.head * p.group + row % p.group;
-}
-
-__device__ __forceinline__ uint32_t partial_row(const AttnParams &p, const Work &w, uint32_t chunk,
-                                                uint32_t row) {
-    return w.partial + (chunk - w.chunk) * (w.n_new * p.n_heads) + w.head * w.rows + row;
-}
-
-/* Elements 16 ks + 2t (and + 8) of query rows 8 nt + g: operand B. */
-template <typename T, int D>
-__device__ __forceinline__ void load_query(const AttnParams &p, const Work &w, uint32_t nt,
-                                           uint32_t ks, uint32_t (&b)[2]) {
-    const uint32_t lane = threadIdx.x % 32, row = 8 * nt + lane / 4;
-    b[0] = b[1] = 0;
-    if (row >= w.rows) return;
-    const T *const q =
-        static_cast<const T *>(p.q) + output_row(p, w, row) * D + 16 * ks + lane % 4 * 2;
-    b[0] = *reinterpret_cast<const uint32_t *>(q);
-    b[1] = *reinterpret_cast<const uint32_t *>(q + 8);
-}
-
-/* s[mt][nt] = scores of keys 16 mt .. of the unit with query rows 8 nt .. */
-template <typename T, int D, int NT, bool kHeld>
-__device__ __forceinline__ void
-score_unit(const AttnParams &p, const Work &w, uint32_t k,
-           const uint32_t (&held)[kHeld ? NT : 1][kHeld ? D / 16 : 1][2], float (&s)[4][NT][4]) {
-    const uint32_t lane = threadIdx.x % 32;
-    const uint32_t key = lane % 16, column = lane / 16;
-#pragma unroll
-    for (int mt = 0; mt < 4; mt++)
-#pragma unroll
-        for (int nt = 0; nt < NT; nt++)
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                s[mt][nt][i] = 0.0f;
-#pragma unroll
-    for (int ks = 0; ks < D / 16; ks++) {
-        uint32_t b[NT][2];
-#pragma unroll
-        for (int nt = 0; nt < NT; nt++) {
-            if constexpr (kHeld)
-                b[nt][0] = held[nt][ks][0], b[nt][1] = held[nt][ks][1];
-            else
-                load_query<T, D>(p, w, nt, ks, b[nt]);
-        }
-#pragma unroll
-        for (int mt = 0; mt < 4; mt++) {
-            uint32_t a[4];
-            ldmatrix_x4(a, k + page_chunk_offset(D, 16 * mt + key, 2 * ks + column));
-#pragma unroll
-            for (int nt = 0; nt < NT; nt++)
-                mma_m16n8k16<T>(s[mt][nt], make_uint4(a[0], a[1], a[2], a[3]), b[nt][0], b[nt][1]);
-        }
-    }
-}
-
-/* o[md][nt] += V^T P^T over the keys of the unit. */
-template <typename T, int D, int NT>
-__device__ __forceinline__ void add_products(uint32_t v, const uint32_t (&weights)[4][NT][2],
-                                             float (&o)[D / 16][NT][4]) {
-    const uint32_t lane = threadIdx.x % 32;
-    const uint32_t key = lane / 16 * 8 + lane % 8, column = lane / 8 % 2;
-#pragma unroll
-    for (int ks = 0; ks < 4; ks++)
-#pragma unroll
-        for (int md = 0; md < D / 16; md++) {
-            uint32_t a[4];
-            ldmatrix_x4_trans(a, v + page_chunk_offset(D, 16 * ks + key, 2 * md + column));
-#pragma unroll
-            for (int nt = 0; nt < NT; nt++)
-                mma_m16n8k16<T>(o[md][nt], make_uint4(a[0], a[1], a[2], a[3]), weights[ks][nt][0],
-                                weights[ks][nt][1]);
-        }
-}
-
-/* Rows [from, 64) of V become zero. The slot is written by the async proxy next. */
-template <int D> __device__ __forceinline__ void zero_rows(uint32_t v, uint32_t from) {
-    for (uint32_t i = from * (D / 8) + threadIdx.x % 32; i < kUnit * (D / 8); i += 32)
-        store_shared_16(v + page_chunk_offset(D, i / (D / 8), i % (D / 8)), make_uint4(0, 0, 0, 0));
-#if __CUDA_ARCH__ >= 900
-    fence_proxy_async();
-#endif
-    __syncwarp();
-}
-
 /* Online softmax over the scores of a unit that starts at key `start`: m, l and o of the thread's
  * query rows (8 nt + 2t + e) move on, weights receives round(p) as operand B. */
 template <typename T, int D, int NT>
 __device__ __forceinline__ void soften(const AttnParams &p, const Work &w, uint32_t start,
                                        float (&s)[4][NT][4], AttnState (&state)[NT][2],
                                        float (&o)[D / 16][NT][4], uint32_t (&weights)[4][NT][2]) {
-    const uint32_t lane = threadIdx.x % 32, g = lane / 4;
-    if (start + kUnit > w.kv_start + 1 || start < attn_first_key(w.kv_end - 1, p.window)) {
-#pragma unroll
-        for (int nt = 0; nt < NT; nt++)
-#pragma unroll
-            for (int e = 0; e < 2; e++) {
-                const uint32_t position = w.kv_start + (8 * nt + lane % 4 * 2 + e) / p.group;
-                const uint32_t first = attn_first_key(position, p.window);
-#pragma unroll
-                for (int j = 0; j < 8; j++) {
-                    const uint32_t key = start + 8 * j + g;
-                    if (key < first || key > position) s[j / 2][nt][j % 2 * 2 + e] = kNoScore;
-                }
-            }
-    }
+    mask_scores<NT>(p, w, start, s);
     float alpha[NT][2];
     bool moved = false;
 #pragma unroll
     for (int nt = 0; nt < NT; nt++)
 #pragma unroll
         for (int e = 0; e < 2; e++) {
-            float most = s[0][nt][e];
-#pragma unroll
-            for (int j = 1; j < 8; j++)
-                most = fmaxf(most, s[j / 2][nt][j % 2 * 2 + e]);
-#pragma unroll
-            for (int x = 4; x <= 16; x *= 2)
-                most = fmaxf(most, __shfl_xor_sync(kAllLanes, most, x));
+            const float most = unit_max<NT>(s, nt, e);
             const AttnShift shift = attn_raise(state[nt][e].m, most, p.c);
-            float sum = 0;
-#pragma unroll
-            for (int j = 0; j < 8; j++) {
-                float &score = s[j / 2][nt][j % 2 * 2 + e];
-                score = attn_weight(score, p.c, shift.offset);
-                sum = j ? __fadd_rn(sum, score) : score;
-            }
-#pragma unroll
-            for (int x = 4; x <= 16; x *= 2)
-                sum = __fadd_rn(sum, __shfl_xor_sync(kAllLanes, sum, x));
+            const float sum = weigh_unit<NT>(s, nt, e, p.c, shift.offset);
             state[nt][e].l = attn_add_sum(state[nt][e].l, shift.alpha, sum);
             alpha[nt][e] = shift.alpha;
             moved |= shift.alpha != 1.0f;
         }
-#pragma unroll
-    for (int mt = 0; mt < 4; mt++)
-#pragma unroll
-        for (int nt = 0; nt < NT; nt++)
-#pragma unroll
-            for (int h = 0; h < 2; h++)
-                weights[mt][nt][h] =
-                    movmatrix_trans(pack_pair<T>(s[mt][nt][2 * h], s[mt][nt][2 * h + 1]));
-    if (!__any_sync(kAllLanes, moved)) return; /* times 1 */
-#pragma unroll
-    for (int md = 0; md < D / 16; md++)
-#pragma unroll
-        for (int nt = 0; nt < NT; nt++)
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                o[md][nt][i] = __fmul_rn(o[md][nt][i], alpha[nt][i % 2]);
-}
-
-template <typename T, int D, int NT>
-__device__ __forceinline__ void write_output(const AttnParams &p, const Work &w,
-                                             const AttnState (&state)[NT][2],
-                                             const float (&o)[D / 16][NT][4]) {
-    const uint32_t lane = threadIdx.x % 32;
-#pragma unroll
-    for (int nt = 0; nt < NT; nt++)
-#pragma unroll
-        for (int e = 0; e < 2; e++) {
-            const uint32_t row = 8 * nt + lane % 4 * 2 + e;
-            if (row >= w.rows) continue;
-            const float inverse = attn_inverse(state[nt][e].l);
-            T *const out = static_cast<T *>(p.out) + output_row(p, w, row) * D + lane / 4;
-#pragma unroll
-            for (int md = 0; md < D / 16; md++) {
-                out[16 * md] = from_float<T>(attn_finish(o[md][nt][e], inverse));
-                out[16 * md + 8] = from_float<T>(attn_finish(o[md][nt][e + 2], inverse));
-            }
-        }
-}
-
-template <typename T, int D, int NT>
-__device__ __forceinline__ void write_partial(const AttnParams &p, const Work &w,
-                                              const AttnState (&state)[NT][2],
-                                              const float (&o)[D / 16][NT][4]) {
-    const uint32_t lane = threadIdx.x % 32;
-#pragma unroll
-    for (int nt = 0; nt < NT; nt++)
-#pragma unroll
-        for (int e = 0; e < 2; e++) {
-            const uint32_t row = 8 * nt + lane % 4 * 2 + e;
-            if (row >= w.rows) continue;
-            const uint64_t at = partial_row(p, w, w.chunk, row);
-            if (lane < 4) p.partial_ml[at] = make_float2(state[nt][e].m, state[nt][e].l);
-            float *const out = p.partial_o + at * D + lane / 4;
-#pragma unroll
-            for (int md = 0; md < D / 16; md++) {
-                out[16 * md] = o[md][nt][e];
-                out[16 * md + 8] = o[md][nt][e + 2];
-            }
-        }
+    weight_operand<T, NT>(s, weights);
+    if (__any_sync(kAllLanes, moved)) rescale<D / 16, NT>(alpha, o);
 }
 
 /* Count this chunk as written; true in the warp that completes the sequence and kv head. */
 __device__ __forceinline__ bool take_ticket(const AttnParams &p, const Work &w) {
     __threadfence();
     __syncwarp();
-    uint32_t last = 0;
-    if (threadIdx.x % 32 == 0) {
-        const uint32_t n = w.last_chunk - w.first_chunk;
-        last = atomicInc(&p.tickets[w.seq * p.n_kv_heads + w.head], n) == n;
-    }
+    uint32_t last = threadIdx.x % 32 ? 0 : count_chunk(p, w);
     last = __shfl_sync(kAllLanes, last, 0);
     __threadfence();
     return last;
-}
-
-/* What merging 32 chunks from `chunk` on does to kMergeRows rows: factors (a, b) to shared memory,
- * lane by lane, since a running maximum is a scan; m and l, the same in all lanes, move on. */
-__device__ __forceinline__ void merge_factors(const AttnParams &p, const Work &w, uint32_t chunk,
-                                              uint32_t row, AttnState (&state)[kMergeRows],
-                                              float2 (*factors)[32]) {
-    const uint32_t lane = threadIdx.x % 32;
-    const bool there = chunk + lane <= w.last_chunk;
-    float2 ml[kMergeRows];
-#pragma unroll
-    for (uint32_t r = 0; r < kMergeRows; r++) {
-        ml[r] = make_float2(kNoScore, 0.0f);
-        if (there && row + r < w.rows)
-            ml[r] = __ldcg(&p.partial_ml[partial_row(p, w, chunk + lane, row + r)]);
-    }
-#pragma unroll
-    for (uint32_t r = 0; r < kMergeRows; r++) {
-        float most = fmaxf(state[r].m, ml[r].x);
-#pragma unroll
-        for (uint32_t d = 1; d < 32; d *= 2)
-            most = fmaxf(most, __shfl_up_sync(kAllLanes, most, d)); /* its own below lane d */
-        const float before = __shfl_up_sync(kAllLanes, most, 1);
-        AttnState moving = {lane ? before : state[r].m, 0.0f};
-        const AttnMerge f = attn_merge(moving, {ml[r].x, ml[r].y}, p.c);
-        factors[r][lane] = make_float2(f.a, f.b);
-        /* moving.l is l b, rounded, since l before it was 0 */
-#pragma unroll 1
-        for (uint32_t i = 0; i < 32; i++) {
-            const float a = __shfl_sync(kAllLanes, f.a, i);
-            const float lb = __shfl_sync(kAllLanes, moving.l, i);
-            if (chunk + i <= w.last_chunk) state[r].l = __fmaf_rn(state[r].l, a, lb);
-        }
-        state[r].m = __shfl_sync(kAllLanes, most, 31);
-    }
-    __syncwarp();
-}
-
-/* Merge the chunks of a (sequence, kv head) in order and write the output. The factors come first,
- * so that of the loop over chunks only a product and a sum wait for each other, with several loads
- * of partials in flight: as many as there are registers for (a call of its own spills more). */
-template <typename T, int D, int NT>
-__device__ __forceinline__ void merge_chunks(const AttnParams &p, const Work &w,
-                                             float2 (*factors)[32]) {
-    constexpr uint32_t kWide = D / 4; /* float4 of a row */
-    constexpr uint32_t kMine = (kMergeRows * kWide + 31) / 32;
-    constexpr uint32_t kAhead = D * NT <= 128 ? 4 : D <= 128 ? 2 : 1; /* chunks; divides 32 */
-    const uint32_t lane = threadIdx.x % 32;
-    const uint64_t step = (uint64_t)w.n_new * p.n_heads * D; /* from chunk to chunk */
-    for (uint32_t row = 0; row < w.rows; row += kMergeRows) {
-        const uint32_t n = min(kMergeRows, w.rows - row) * kWide;
-        AttnState state[kMergeRows];
-        float4 o[kMine];
-#pragma unroll
-        for (uint32_t r = 0; r < kMergeRows; r++)
-            state[r] = {kNoScore, 0.0f};
-#pragma unroll
-        for (uint32_t e = 0; e < kMine; e++)
-            o[e] = make_float4(0, 0, 0, 0);
-        for (uint32_t chunk = w.first_chunk; chunk <= w.last_chunk; chunk += kAhead) {
-            const uint32_t at = (chunk - w.first_chunk) % 32;
-            if (at == 0) {
-                __syncwarp();
-                merge_factors(p, w, chunk, row, state, factors);
-            }
-            const float *const from = p.partial_o + (uint64_t)partial_row(p, w, chunk, row) * D;
-            float4 v[kAhead][kMine];
-#pragma unroll
-            for (uint32_t i = 0; i < kAhead; i++)
-#pragma unroll
-                for (uint32_t e = 0; e < kMine; e++) {
-                    v[i][e] = make_float4(0, 0, 0, 0);
-                    if (chunk + i <= w.last_chunk && lane + 32 * e < n)
-                        v[i][e] = __ldcg(reinterpret_cast<const float4 *>(from + i * step) + lane +
-                                         32 * e);
-                }
-#pragma unroll
-            for (uint32_t i = 0; i < kAhead; i++) {
-                if (chunk + i > w.last_chunk) continue;
-#pragma unroll
-                for (uint32_t e = 0; e < kMine; e++) {
-                    const uint32_t r = min((lane + 32 * e) / kWide, kMergeRows - 1);
-                    const float2 ab = factors[r][at + i];
-                    const AttnMerge f = {ab.x, ab.y};
-                    o[e].x = attn_merge_value(o[e].x, v[i][e].x, f);
-                    o[e].y = attn_merge_value(o[e].y, v[i][e].y, f);
-                    o[e].z = attn_merge_value(o[e].z, v[i][e].z, f);
-                    o[e].w = attn_merge_value(o[e].w, v[i][e].w, f);
-                }
-            }
-        }
-#pragma unroll
-        for (uint32_t e = 0; e < kMine; e++) {
-            const uint32_t i = lane + 32 * e, r = i / kWide;
-            if (i >= n) continue;
-            float l = state[0].l;
-#pragma unroll
-            for (uint32_t k = 1; k < kMergeRows; k++)
-                if (r == k) l = state[k].l;
-            const float inverse = attn_inverse(l);
-            const uint2 packed = make_uint2(
-                pack_pair<T>(attn_finish(o[e].x, inverse), attn_finish(o[e].y, inverse)),
-                pack_pair<T>(attn_finish(o[e].z, inverse), attn_finish(o[e].w, inverse)));
-            *reinterpret_cast<uint2 *>(static_cast<T *>(p.out) + output_row(p, w, row + r) * D +
-                                       i % kWide * 4) = packed;
-        }
-    }
 }
 
 /* A chunk of an item that holds them all: merge it into the warp's own scratch row, which each
@@ -485,7 +193,7 @@ __global__ void __launch_bounds__(kWarps * 32, DecodeShape<D>::kCtas)
             soften<T, D, NT>(p, w, w.unit * kUnit, s, state, o, weights);
             mbarrier_wait(bar + 8, parity);
             if (w.unit * kUnit + kUnit > w.kv_end) zero_rows<D>(v, w.kv_end - w.unit * kUnit);
-            add_products<T, D, NT>(v, weights, o);
+            add_products<T, D, NT, D / 16>(v, 0, weights, o);
             __syncwarp();
             if (next && lane == 0) load_half(v, next + Shape::kHalf, Shape::kHalf, bar + 8);
             if (++slot == depth) slot = 0, parity ^= 1;
@@ -493,13 +201,14 @@ __global__ void __launch_bounds__(kWarps * 32, DecodeShape<D>::kCtas)
             const bool end = w.unit == w.last;
             if (!end && w.unit % kChunkUnits != kChunkUnits - 1) continue;
             if (w.first_chunk == w.last_chunk) {
-                write_output<T, D, NT>(p, w, state, o);
+                write_output<T, D, NT, D / 16>(p, w, 0, state, o);
             } else if (!w.whole) {
-                write_partial<T, D, NT>(p, w, state, o);
-                if (take_ticket(p, w)) merge_chunks<T, D, NT>(p, w, factors);
+                write_partial<T, D, NT, D / 16>(p, w, 0, state, o);
+                if (take_ticket(p, w))
+                    merge_chunks<T, D, NT, kMergeRows>(p, w, 0, kMergeRows, factors);
             } else {
                 merge_own<T, D, NT>(p, w, w.unit / kChunkUnits == w.first_chunk, state, merged, o);
-                if (end) write_output<T, D, NT>(p, w, merged, o);
+                if (end) write_output<T, D, NT, D / 16>(p, w, 0, merged, o);
             }
             if (end) break;
             fresh = true;

@@ -50,7 +50,7 @@ struct GemmKernel {
     uint32_t max_m;                   /* largest m; 0: any */
     uint32_t box_rows;                /* tokens a box of the tensor map; 0: takes no map, and x
                                          and ldx of any alignment */
-    uint32_t tokens, panels, cluster; /* the tile; CTAs that share tokens */
+    uint32_t tokens, panels; /* the tile */
     int (*launch)(pgd_dtype type, const GemmArgs &a, const CUtensorMap *map, cudaStream_t s);
     int (*init)(); /* raises the limit of shared memory */
 };
@@ -176,7 +176,7 @@ struct TileFinish {
         return first + threadIdx.x % 4 * 2 + i % 2;
     }
     /* After wait_for_previous; early, since the loads take a while. */
-    __device__ __forceinline__ TileFinish(const GemmArgs &a, uint32_t panel, uint32_t first) {
+    __device__ __forceinline__ void load(const GemmArgs &a, uint32_t panel, uint32_t first) {
 #pragma unroll
         for (int i = 0; i < 4; i++)
             residual[i] = residual_of(a, column(panel, i), token(first, i));

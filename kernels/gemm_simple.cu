@@ -37,7 +37,9 @@ template <typename T> __global__ void __launch_bounds__(kWarps * 32) gemm_simple
         mma_m16n8k16<T>(d, __ldg(w + (size_t)s * 32), pair(x, col, a.k, valid),
                         pair(x, col + 8, a.k, valid));
     }
-    TileFinish(a, panel, token0).store<T>(a, panel, token0, d);
+    TileFinish finish;
+    finish.load(a, panel, token0);
+    finish.store<T>(a, panel, token0, d);
 }
 
 } // namespace

@@ -1,128 +1,180 @@
-/* Op linear for m <= 16: mma.sync, bound by the read of the weights.
+/* Op linear for m <= 16, and on narrow matrices for m <= 64: mma.sync, bound by the read of the
+ * weights.
  *
- * Grid: ceil(panels / kPanels) CTAs of kPanels math warps and a producer warp. A math warp owns one
- * panel (16 rows) and all tokens, as one or two n8 tiles:
+ * Grid: ceil(panels / kPanels) CTAs of kPanels x kGroups math warps and two producer warps. A math
+ * warp owns one panel (16 rows) and the tokens of its group, as one or two n8 tiles:
  *
- *           tokens ->   0..7  8..15
+ *           tokens ->   0..7  8..15          (one group of two tiles)
  *   warp 0  rows  0..15 [ d0 ][ d1 ]       per k16 step: one 16-byte load a lane (A), half an
  *   warp 1  rows 16..31 [ d0 ][ d1 ]       ldmatrix.x4 a tile (B), one mma a tile
  *   ...
  *
+ * An output is a chain of k / 16 mma, each about 33 cycles behind the one before: 17 us at k 14336,
+ * where the bytes take 26. So that nothing else adds to the chain, a stage is straight-line code,
+ * loads run 4 steps ahead of it, also over the end of a stage, and the next stage's barriers are
+ * asked before they are needed.
+ *
  * Bytes: 2 n k + 2 m k (x, from L2, once a CTA) + the output. FLOPs: 2 m n k. Shared memory: the
- * ring of gemm_ring.cuh, about 100 KB, so that two CTAs, of this or of the next kernel, share an SM
- * and the next kernel's first weights fly while this one drains. Registers: below 128 a thread.
- * The panels of a CTA (gemm_choose): as few as keep the grid at one CTA an SM on narrow matrices,
- * since the slowest SM sets the time; four on wide ones, which reread x less often. */
+ * rings of gemm_ring.cuh, 112 KB, so that two CTAs, of this or of the next kernel, share an SM and
+ * the next kernel's first weights fly while this one drains. 16 rows a CTA where that grid fits the
+ * machine at once, which has the most bytes in flight; else 32, which reread x less often.
+ *
+ * Measured (2026-11-24, test_linear --bench, H200, reads 4.51 TB/s), share of reads at m 1 / 8 /
+ * 16: 4096x4096 0.76 / 0.79 / 0.71, 6144x4096 0.84 / 0.82 / 0.77, 4096x14336 0.93 / 0.94 / 0.89,
+ * 28672x4096 0.95 / 0.94 / 0.90, 128256x4096 1.00 / 0.97 / 0.93; at m 32 / 64: 4096x4096 0.60 /
+ * 0.51, 6144x4096 0.72 / -, 4096x14336 0.81 / 0.60. Tried and slower: four tiles a warp (mma.sync
+ * takes 16 cycles a tile), 48 and 64 rows a CTA, clusters that share x by multicast. */
 #include "gemm_ring.cuh"
 
 namespace {
 
-/* One math warp: loads of chunk c + 1 (4 steps) are under way while chunk c is multiplied. */
 template <typename T, int kTiles, typename R> struct Math {
-    struct Chunk {
+    static_assert(R::kChunks % 2 == 0, "a stage ends with the second set of registers");
+    struct Chunk { /* 4 steps */
         uint4 a[4];
-        uint32_t b[kTiles * 2][4];
+        uint32_t b[4][kTiles][2];
     };
     const R &ring;
-    const uint32_t lane, weights; /* offset of this lane's bytes of a slot's first fragment */
-    Cursor<R> in, out;
+    const uint32_t mine; /* offset of this lane's bytes of a slot's first fragment */
+    uint32_t rows[4];    /* offsets of what this lane's ldmatrix of each step of a box reads */
+    typename R::WeightCursor w; /* the slots in use */
+    typename R::TokenCursor t;
     float d[kTiles][4] = {};
 
-    __device__ __forceinline__ Math(const R &r)
-        : ring(r), lane(threadIdx.x % 32),
-          weights(threadIdx.x / 32 * R::kPanelBytes + threadIdx.x % 32 * 16) {}
-
-    __device__ __forceinline__ void load(Chunk &f) {
-        if (in.chunk == 0) mbarrier_wait(ring.full(in.slot), in.parity);
-        const uint32_t w = ring.weights(in.slot) + weights + in.chunk * 4 * kFragmentBytes;
-        const uint32_t box = ring.tokens(in.slot) + in.chunk * R::kBoxBytes;
+    __device__ __forceinline__ Math(const R &r, uint32_t panel, uint32_t token)
+        : ring(r), mine(panel * R::kPanelBytes + threadIdx.x % 32 * 16) {
+        const uint32_t lane = threadIdx.x % 32, row = lane % 8;
 #pragma unroll
-        for (int s = 0; s < 4; s++)
-            f.a[s] = load_shared_16(w + s * kFragmentBytes);
-        const uint32_t row = lane % 8; /* of the matrix whose address this lane gives */
-#pragma unroll
-        for (int i = 0; i < kTiles * 2; i++) {
-            if constexpr (kTiles == 1) /* k chunks of 8: 4i .. 4i + 3 of the tile */
-                ldmatrix_x4(f.b[i], box + row * 128 + (((4 * i + lane / 8) ^ row) << 4));
-            else /* k chunks 2i, 2i + 1 of tile 0, then of tile 1 */
-                ldmatrix_x4(f.b[i], box + (row + lane / 16 * 8) * 128 +
-                                        (((2 * i + lane / 8 % 2) ^ row) << 4));
-        }
-        in.next();
+        for (uint32_t s = 0; s < 4; s++)
+            if constexpr (kTiles == 1) /* this step's two k chunks of 8 and the next one's */
+                rows[s] = (token + row) * 128 + (((2 * s + lane / 8) ^ row) << 4);
+            else /* both k chunks of a tile, then of the tile after */
+                rows[s] =
+                    (token + row + lane / 16 * 8) * 128 + (((2 * s + lane / 8 % 2) ^ row) << 4);
     }
-    __device__ __forceinline__ void step(const Chunk &f, int s) {
-        if constexpr (kTiles == 1) {
-            mma_m16n8k16<T>(d[0], f.a[s], f.b[s / 2][s % 2 * 2], f.b[s / 2][s % 2 * 2 + 1]);
-        } else {
-            mma_m16n8k16<T>(d[0], f.a[s], f.b[s][0], f.b[s][1]);
-            mma_m16n8k16<T>(d[1], f.a[s], f.b[s][2], f.b[s][3]);
+    __device__ __forceinline__ bool is_full() const {
+        const bool weights = mbarrier_test(ring.weights_full(w.slot), w.parity);
+        const bool tokens = mbarrier_test(ring.tokens_full(t.slot), t.parity);
+        return weights & tokens; /* both under way at once */
+    }
+    __device__ __forceinline__ void wait() const {
+        mbarrier_wait(ring.weights_full(w.slot), w.parity);
+        mbarrier_wait(ring.tokens_full(t.slot), t.parity);
+    }
+    __device__ __forceinline__ void release(uint32_t weights, uint32_t tokens) const {
+        ring.release_weights(weights);
+        ring.release_tokens(tokens);
+    }
+    __device__ __forceinline__ void load(Chunk &f, uint32_t chunk) const {
+        const uint32_t from = ring.weights(w.slot) + mine + chunk * 4 * kFragmentBytes;
+        const uint32_t box = ring.tokens(t.slot) + chunk * R::kBoxBytes;
+#pragma unroll
+        for (uint32_t s = 0; s < 4; s++)
+            f.a[s] = load_shared_16(from + s * kFragmentBytes);
+#pragma unroll
+        for (uint32_t s = 0; s < 4; s += 3 - kTiles) {
+            uint32_t r[4];
+            ldmatrix_x4(r, box + rows[s]);
+            f.b[s][0][0] = r[0], f.b[s][0][1] = r[1];
+            if constexpr (kTiles == 1)
+                f.b[s + 1][0][0] = r[2], f.b[s + 1][0][1] = r[3];
+            else
+                f.b[s][1][0] = r[2], f.b[s][1][1] = r[3];
         }
+    }
+    __device__ __forceinline__ void step(const Chunk &f, uint32_t s) {
+#pragma unroll
+        for (int i = 0; i < kTiles; i++)
+            mma_m16n8k16<T>(d[i], f.a[s], f.b[s][i][0], f.b[s][i][1]);
     }
     __device__ __forceinline__ void multiply(const Chunk &f) {
 #pragma unroll
-        for (int s = 0; s < 4; s++)
+        for (uint32_t s = 0; s < 4; s++)
             step(f, s);
-        if (out.last()) ring.release(out.slot);
-        out.next();
     }
     __device__ __forceinline__ void run(uint32_t steps) {
-        const uint32_t chunks = steps / 4, rest = steps % 4;
-        Chunk f, g;
-        if (chunks) load(f);
-        for (uint32_t c = 1; c <= chunks; c++) {
-            if (c < chunks) load(g);
-            multiply(f);
-            if (++c > chunks) break;
-            if (c < chunks) load(f);
-            multiply(g);
+        Chunk f[2];
+        const uint32_t stages = steps / R::kSteps;
+        if (stages) {
+            wait();
+            load(f[0], 0);
         }
-        if (rest) { /* what lies behind the last step in the slot is loaded, but not used */
-            load(f);
+        for (uint32_t left = stages; left; left--) {
 #pragma unroll
-            for (int s = 0; s < 3; s++)
-                if (s < (int)rest) step(f, s);
+            for (uint32_t c = 0; c + 1 < R::kChunks; c++) {
+                load(f[(c + 1) % 2], c + 1);
+                if (c + 2 < R::kChunks) multiply(f[c % 2]);
+            }
+            const uint32_t weights = w.slot, tokens = t.slot;
+            w.next(), t.next();
+            const bool more = left > 1, full = more && is_full();
+            multiply(f[0]);
+            if (more) {
+                if (!full) wait();
+                load(f[0], 0);
+            }
+            multiply(f[1]);
+            release(weights, tokens);
         }
+        if (steps % R::kSteps) tail(f[0], steps % R::kSteps);
+    }
+    /* The last stage where it is not full. What lies behind the last step in the slot is loaded,
+     * but not used. */
+    __device__ __forceinline__ void tail(Chunk &f, uint32_t steps) {
+        wait();
+#pragma unroll 1
+        for (uint32_t c = 0; c * 4 < steps; c++) {
+            load(f, c);
+#pragma unroll
+            for (uint32_t s = 0; s < 4; s++)
+                if (c * 4 + s < steps) step(f, s);
+        }
+        release(w.slot, t.slot);
     }
 };
 
 template <typename T, int kTiles, typename R>
-__global__ void __launch_bounds__(R::kMathWarps * 32 + 32, 2)
+__global__ void __launch_bounds__(R::kMathWarps * 32 + 64, 2)
     gemm_skinny(const __grid_constant__ CUtensorMap map, const GemmArgs a) {
 #if __CUDA_ARCH__ >= 900
     extern __shared__ __align__(1024) unsigned char shared[];
     const R ring(shared);
-    const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const uint32_t warp = threadIdx.x / 32;
     const uint32_t panel0 = blockIdx.x * R::kPanels;
     let_next_start();
     ring.init();
 
-    if (warp == R::kMathWarps) { /* producer */
-        if (lane == 0)
-            ring.produce(
-                a, &map, [&](uint32_t) { return make_uint2(panel0, 0); }, 0, 1, 1);
+    if (warp >= R::kMathWarps) {
+        const auto tile = [&](uint32_t) { return make_uint2(panel0, 0); };
+        ring.produce(warp - R::kMathWarps, a, &map, tile, 0, 1, 1);
     } else {
-        Math<T, kTiles, R> math(ring);
-        const uint32_t panel = panel0 + warp;
+        const uint32_t panel = warp % R::kPanels, token = warp / R::kPanels * kTiles * 8;
+        Math<T, kTiles, R> math(ring, panel, token);
+        TileFinish finish[kTiles];
         wait_for_previous();
-        const TileFinish low(a, panel, 0), high(a, panel, kTiles > 1 ? 8 : a.m);
+#pragma unroll
+        for (int i = 0; i < kTiles; i++)
+            finish[i].load(a, panel0 + panel, token + i * 8);
         math.run(a.steps);
-        low.store<T>(a, panel, 0, math.d[0]);
-        if constexpr (kTiles > 1) high.store<T>(a, panel, 8, math.d[1]);
+#pragma unroll
+        for (int i = 0; i < kTiles; i++)
+            finish[i].template store<T>(a, panel0 + panel, token + i * 8, math.d[i]);
     }
-    ring.fini();
 #endif
 }
 
-template <int kTiles, int kPanels, int kSteps, int kStages, int kCluster> struct Skinny {
-    using R = Ring<kPanels, kTiles * 8, kSteps, kStages, kPanels, kCluster>;
+template <int kTiles, int kGroups, int kPanels, int kSteps, int kTokenStages, int kWeightStages>
+struct Skinny {
+    static constexpr int kTokens = kTiles * kGroups * 8;
+    using R = Ring<kPanels, kTokens, kSteps, kTokenStages, kWeightStages, kPanels * kGroups>;
+    static_assert(R::kSharedBytes <= kHalfShared, "two CTAs an SM");
 
     static int launch(pgd_dtype type, const GemmArgs &a, const CUtensorMap *map, cudaStream_t s) {
-        const uint32_t blocks = ceil_div(ceil_div(a.panels, kPanels), kCluster) * kCluster;
-        const uint32_t threads = R::kMathWarps * 32 + 32;
-        return type == PGD_BF16 ? launch_cluster(gemm_skinny<__nv_bfloat16, kTiles, R>, kCluster,
-                                                 blocks, threads, R::kSharedBytes, s, *map, a)
-                                : launch_cluster(gemm_skinny<__half, kTiles, R>, kCluster, blocks,
-                                                 threads, R::kSharedBytes, s, *map, a);
+        const uint32_t blocks = ceil_div(a.panels, kPanels), threads = R::kMathWarps * 32 + 64;
+        return type == PGD_BF16 ? launch_kernel(gemm_skinny<__nv_bfloat16, kTiles, R>, blocks,
+                                                threads, R::kSharedBytes, s, *map, a)
+                                : launch_kernel(gemm_skinny<__half, kTiles, R>, blocks, threads,
+                                                R::kSharedBytes, s, *map, a);
     }
     static int init() {
         const auto attribute = cudaFuncAttributeMaxDynamicSharedMemorySize;
@@ -134,20 +186,20 @@ template <int kTiles, int kPanels, int kSteps, int kStages, int kCluster> struct
     }
 };
 
-template <int kTiles, int kPanels, int kSteps, int kStages, int kCluster>
+template <int kTiles, int kGroups, int kPanels, int kSteps, int kTokenStages, int kWeightStages>
 constexpr GemmKernel entry(const char *name) {
-    using S = Skinny<kTiles, kPanels, kSteps, kStages, kCluster>;
-    return {name,      kTiles * 8, kTiles * 8 / kCluster, kTiles * 8, kPanels, kCluster,
-            S::launch, S::init};
+    using S = Skinny<kTiles, kGroups, kPanels, kSteps, kTokenStages, kWeightStages>;
+    return {name, S::kTokens, S::kTokens, S::kTokens, kPanels, S::launch, S::init};
 }
 
 } // namespace
 
-/* Steps a stage and stages: 90 to 112 KB of ring. */
+/* n8 tiles of tokens a warp, groups of tokens, panels, steps a stage, stages of tokens and of
+ * weights: 112 KB of rings. */
 const GemmKernel gemm_skinny_kernels[] = {
-    entry<1, 1, 16, 8, 1>("skinny 16r x 8t"),  entry<1, 2, 16, 5, 1>("skinny 32r x 8t"),
-    entry<1, 3, 8, 7, 1>("skinny 48r x 8t"),   entry<1, 4, 8, 6, 1>("skinny 64r x 8t"),
-    entry<2, 1, 16, 6, 1>("skinny 16r x 16t"), entry<2, 2, 16, 4, 1>("skinny 32r x 16t"),
-    entry<2, 3, 8, 6, 1>("skinny 48r x 16t"),  entry<2, 4, 8, 5, 1>("skinny 64r x 16t"),
+    entry<1, 1, 1, 16, 8, 10>("skinny 16r x 8t"), entry<1, 1, 2, 16, 4, 6>("skinny 32r x 8t"),
+    entry<2, 1, 1, 16, 6, 8>("skinny 16r x 16t"), entry<2, 1, 2, 16, 4, 5>("skinny 32r x 16t"),
+    entry<2, 2, 1, 8, 8, 12>("skinny 16r x 32t"), entry<2, 2, 2, 8, 6, 8>("skinny 32r x 32t"),
+    entry<2, 4, 1, 8, 5, 8>("skinny 16r x 64t"),
 };
 const int gemm_skinny_count = sizeof gemm_skinny_kernels / sizeof *gemm_skinny_kernels;

@@ -1,29 +1,32 @@
 /* Op linear for m > 16: wgmma m64nNk16, weights in registers (A), tokens in shared memory (B).
  *
- * A CTA has kGroups math warpgroups and a producer warp; warp w owns panel w of the CTA's kPanels
- * (16 rows each) and all kTokens tokens of the tile. A warp takes its A fragments from the ring in
- * one 16-byte load a lane and k16 step; the warpgroup reads B once, where mma.sync would read it
- * once a warp. On narrow matrices a CTA has fewer panels than warps, so that the grid still
- * covers the SMs: the idle warps feed zeros, the tensor core has time for them.
+ * A CTA has kGroups math warpgroups and two producer warps; warp w owns panel w of the CTA's
+ * kPanels (16 rows each) and all kTokens tokens of the tile. A warp takes its A fragments from the
+ * ring in one 16-byte load a lane and k16 step; the warpgroup reads B once, where mma.sync would
+ * read it once a warp. Where a CTA has three panels for its four warps, the idle warp feeds zeros.
  *
  *   a chunk = 4 steps (k 64):  load A of chunk c + 1 | wgmma of chunk c in flight
  *
- * Two sets of A registers alternate; at most two groups of wgmma are in flight, and a slot is
- * released when the group that read it last is complete.
+ * Two sets of A registers alternate; at most two groups of wgmma are in flight. A slot of weights
+ * is given back when its last fragment is in registers, a slot of tokens when the group that read
+ * it last is complete. A stage is straight-line code. wgmma of one accumulator follow each other by
+ * about 100 cycles however few tokens they have, which is why narrow matrices, whose CTAs are few,
+ * go to gemm_skinny.cu up to 64 tokens.
  *
- * Tiles (rows x tokens): 32, 48 or 64 x 32 or 64 for m <= 64, bound by the read of the
- * weights, ring about 100 KB (two CTAs an SM); 128 x 256 for large m, 192 KB, 128 accumulators a
- * thread; 128 x 128 where that grid would be too small. A cluster that shares the read of x by
- * multicast is a parameter that no table entry uses: each took about twice the plain tile's time.
+ * Tiles (rows x tokens): 48 or 64 x 32 or 64 for m <= 64, bound by the read of the weights, rings
+ * of 112 KB (two CTAs an SM); 128 x 256 and 128 x 128 for large m, 192 KB, one CTA an SM; 64 x 64
+ * where their grid would be too small. Clusters that share the read of x by multicast gained
+ * nothing at any size (4096x4096 m 64: 18.4 us against 17.5; 128 x 256: within 3 %), so x from the
+ * L2 is not what bounds.
  * Order of tiles for large m: groups of 8 tiles of tokens, within a group tokens before rows, so
  * that the ~132 tiles in flight span about 8 x 16 and both operands come from L2.
  *
  * Bytes: 2 n k + 2 m k (ceil(n / rows of a tile) times, from L2) + the output; FLOPs: 2 m n k.
  *
- * Measured (2026-11-24, test_linear --bench), share of reads at m 32 / 64 on an H200 (4.51 TB/s):
- * 4096x4096 0.39 / 0.34, 6144x4096 0.57 / 0.50, 4096x14336 0.41 / 0.37, 28672x4096 0.86 / 0.78,
- * 128256x4096 0.90 / 0.76. TFLOP/s of 128 x 256 at m 2048: 564, 686, 672, 667; on an H100 608, 713,
- * 749, 722. */
+ * Measured (2026-11-24, test_linear --bench, H200, reads 4.51 TB/s), share of reads at m 32 / 64:
+ * 28672x4096 0.86 / 0.81, 128256x4096 0.92 / 0.87, 6144x4096 - / 0.61. TFLOP/s at m 256 / 512 /
+ * 2048 with the tile that gemm_choose takes: 4096x4096 350 / 587 / 574, 6144x4096 505 / 494 / 666,
+ * 4096x14336 411 / 702 / 658, 28672x4096 614 / 665 / 587. */
 #ifndef PAGODA_KERNELS_GEMM_WGMMA_CUH
 #define PAGODA_KERNELS_GEMM_WGMMA_CUH
 
@@ -37,20 +40,24 @@ namespace {
 constexpr uint32_t kTokenGroup = 8; /* tiles of tokens that run side by side */
 
 /* Alone on its SM a CTA hands registers from its producers to its math warps, which only whole
- * warpgroups can; else one producer warp does. */
+ * warpgroups can; else two warps are enough. */
 template <typename R> constexpr uint32_t threads_of(int resident) {
-    return R::kMathWarps * 32 + (resident == 1 ? 128 : 32);
+    return R::kMathWarps * 32 + (resident == 1 ? 128 : 64);
 }
 
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
 /* One warp's part of the main loop. */
 template <typename T, typename R> struct Math {
+    /* Chunks alternate between two sets of registers; the loop below holds an even number. */
+    static constexpr uint32_t kStages = R::kChunks % 2 ? 2 : 1; /* a turn of the loop */
+    using Sums = float[R::kTokens / 2];
+
     const R &ring;
     const uint32_t mine; /* offset of this lane's bytes of a slot's first fragment */
     const bool idle;     /* a warp without a panel */
-    using Sums = float[R::kTokens / 2];
-    Cursor<R> in, at, out;
+    typename R::WeightCursor w;
+    typename R::TokenCursor t, out; /* of the chunk in hand; the oldest not given back */
 
     __device__ __forceinline__ Math(const R &r)
         : ring(r), mine(threadIdx.x / 32 * R::kPanelBytes + threadIdx.x % 32 * 16),
@@ -58,70 +65,83 @@ template <typename T, typename R> struct Math {
 
     __device__ __forceinline__ uint4 fragment(uint32_t step) const {
         if (R::kPanels < R::kMathWarps && idle) return make_uint4(0, 0, 0, 0);
-        return load_shared_16(ring.weights(in.slot) + mine +
-                              (in.chunk * 4 + step) * kFragmentBytes);
+        return load_shared_16(ring.weights(w.slot) + mine + step * kFragmentBytes);
     }
-    __device__ __forceinline__ void load(uint4 (&a)[4]) {
-        if (in.chunk == 0) mbarrier_wait(ring.full(in.slot), in.parity);
+    __device__ __forceinline__ void load(uint4 (&a)[4], uint32_t chunk) const {
+        if (chunk == 0) mbarrier_wait(ring.weights_full(w.slot), w.parity);
 #pragma unroll
-        for (int s = 0; s < 4; s++)
-            a[s] = fragment(s);
-        in.next();
+        for (uint32_t s = 0; s < 4; s++)
+            a[s] = fragment(chunk * 4 + s);
     }
-    __device__ __forceinline__ void issue(Sums &d, const uint4 (&a)[4]) {
-        const uint64_t b = swizzled_descriptor(ring.tokens(at.slot) + at.chunk * R::kBoxBytes);
+    __device__ __forceinline__ void issue(Sums &d, const uint4 (&a)[4], uint32_t chunk) const {
+        if (chunk == 0) mbarrier_wait(ring.tokens_full(t.slot), t.parity);
+        const uint64_t b = swizzled_descriptor(ring.tokens(t.slot) + chunk * R::kBoxBytes);
         wgmma_fence();
 #pragma unroll
         for (int s = 0; s < 4; s++)
             Wgmma<T, R::kTokens>::run(d, a[s], b + 2 * s);
         wgmma_commit();
-        at.next();
     }
-    /* The oldest chunk not yet given back is complete. */
-    __device__ __forceinline__ void release() {
-        if (out.last()) ring.release(out.slot);
+    __device__ __forceinline__ void next_weights() {
+        ring.release_weights(w.slot);
+        w.next();
+    }
+    __device__ __forceinline__ void release_tokens() {
+        ring.release_tokens(out.slot);
         out.next();
     }
-    /* The last 1 to 3 steps, one by one. */
-    __device__ __forceinline__ void tail(Sums &d, uint32_t steps) {
-        if (in.chunk == 0) mbarrier_wait(ring.full(in.slot), in.parity);
-        const uint64_t b = swizzled_descriptor(ring.tokens(at.slot) + at.chunk * R::kBoxBytes);
-        for (uint32_t s = 0; s < steps; s++) {
-            const uint4 a = fragment(s);
-            wgmma_fence();
-            Wgmma<T, R::kTokens>::run(d, a, b + 2 * s);
-            wgmma_commit();
-            wgmma_wait<0>();
-        }
+    /* A chunk: its wgmma begin; those of the one before end, whose registers the next one takes. */
+    __device__ __forceinline__ void turn(Sums &d, const uint4 (&a)[4], uint4 (&other)[4],
+                                         uint32_t chunk, bool first, bool last) {
+        const bool ends = chunk == R::kChunks - 1;
+        issue(d, a, chunk);
+        if (ends) next_weights();
+        wgmma_wait<1>();
+        if (chunk == 0 && !first) release_tokens();
+        if (!ends)
+            load(other, chunk + 1);
+        else if (!last)
+            load(other, 0);
+        if (ends) t.next();
     }
     __device__ __forceinline__ void run(Sums &d, uint32_t steps) {
-        const uint32_t chunks = steps / 4;
-        uint4 a0[4], a1[4];
+        const uint32_t stages = steps / R::kSteps;
+        uint4 a[2][4];
 #pragma unroll
         for (int i = 0; i < R::kTokens / 2; i++)
             d[i] = 0.0f;
-        if (chunks) {
-            load(a0);
-            issue(d, a0);
-            for (uint32_t c = 1; c < chunks; c++) {
-                load(a1);
-                issue(d, a1);
-                wgmma_wait<1>();
-                release();
-                if (++c == chunks) break;
-                load(a0);
-                issue(d, a0);
-                wgmma_wait<1>();
-                release();
+        if (stages) load(a[0], 0);
+        for (uint32_t i = 0; i < stages; i += kStages) {
+#pragma unroll
+            for (uint32_t c = 0; c < R::kChunks; c++)
+                turn(d, a[c % 2], a[(c + 1) % 2], c, i == 0, i + 1 == stages);
+            if constexpr (kStages == 2) {
+                if (i + 1 == stages) break;
+#pragma unroll
+                for (uint32_t c = 0; c < R::kChunks; c++)
+                    turn(d, a[(c + 1) % 2], a[c % 2], c, false, i + 2 == stages);
             }
+        }
+        wgmma_wait<0>();
+        if (stages) release_tokens();
+        if (steps % R::kSteps) tail(d, steps % R::kSteps);
+    }
+    /* The last stage where it is not full, step by step. */
+    __device__ __forceinline__ void tail(Sums &d, uint32_t steps) {
+        mbarrier_wait(ring.weights_full(w.slot), w.parity);
+        mbarrier_wait(ring.tokens_full(t.slot), t.parity);
+#pragma unroll 1
+        for (uint32_t s = 0; s < steps; s++) {
+            const uint4 a = fragment(s);
+            wgmma_fence();
+            Wgmma<T, R::kTokens>::run(
+                d, a, swizzled_descriptor(ring.tokens(t.slot) + s / 4 * R::kBoxBytes) + s % 4 * 2);
+            wgmma_commit();
             wgmma_wait<0>();
-            release();
         }
-        if (steps % 4) tail(d, steps % 4);
-        if (steps % R::kSteps) { /* the last slot was not full */
-            ring.release(out.slot);
-            in.skip(), at.skip(), out.skip();
-        }
+        next_weights();
+        release_tokens();
+        t.next();
     }
 };
 
@@ -136,7 +156,7 @@ template <typename R, bool kAlone> struct Stage {
     static constexpr uint32_t kPass = kAlone ? 64 : R::kTokens, kPasses = R::kTokens / kPass;
     static constexpr uint32_t kFloats = kPass * kPitch;
     static constexpr uint32_t kOwnBytes = kAlone ? R::kMathWarps / 4 * kFloats * 4 : 0;
-    static_assert(kAlone || (R::kMathWarps == 4 && kFloats * 4 <= R::kStages * R::kStageBytes),
+    static_assert(kAlone || (R::kMathWarps == 4 && kFloats * 4 <= R::kBarriersAt),
                   "one warpgroup's fits in the ring");
 
     const uint32_t group, thread; /* warpgroup, thread of it */
@@ -227,20 +247,18 @@ __global__ void __launch_bounds__(threads_of<R>(kResident), kResident)
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
     extern __shared__ __align__(1024) unsigned char shared[];
     const R ring(shared);
-    const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const uint32_t warp = threadIdx.x / 32;
 
-    /* Tiles are a cluster's: numbered through groups of token tiles; the rank picks the rows. */
-    const uint32_t row_tiles = ceil_div(a.panels, R::kPanels * R::kCluster);
+    /* Tiles are numbered through groups of token tiles. */
+    const uint32_t row_tiles = ceil_div(a.panels, R::kPanels);
     const uint32_t token_tiles = ceil_div(a.m, R::kTokens), count = row_tiles * token_tiles;
-    const uint32_t cluster = blockIdx.x / R::kCluster, clusters = gridDim.x / R::kCluster;
-    const uint32_t rank = blockIdx.x % R::kCluster;
     const auto tile =
         [&](uint32_t i) { /* first panel, first token */
                           const uint32_t group = i / (row_tiles * kTokenGroup) * kTokenGroup;
                           const uint32_t left = token_tiles - group,
                                          width = left < kTokenGroup ? left : kTokenGroup;
                           const uint32_t index = i % (row_tiles * kTokenGroup);
-                          return make_uint2((index / width * R::kCluster + rank) * R::kPanels,
+                          return make_uint2(index / width * R::kPanels,
                                             (group + index % width) * R::kTokens);
         };
 
@@ -249,14 +267,13 @@ __global__ void __launch_bounds__(threads_of<R>(kResident), kResident)
 
     if (warp >= R::kMathWarps) {
         if constexpr (kResident == 1) registers_down_to<40>();
-        if (warp == R::kMathWarps && lane == 0)
-            ring.produce(a, &map, tile, cluster, clusters, count);
+        ring.produce(warp - R::kMathWarps, a, &map, tile, blockIdx.x, gridDim.x, count);
     } else {
         if constexpr (kResident == 1) registers_up_to<232>();
         Math<T, R> math(ring);
         const Stage<R, kResident == 1> stage(shared);
         wait_for_previous();
-        for (uint32_t i = cluster; i < count; i += clusters) {
+        for (uint32_t i = blockIdx.x; i < count; i += gridDim.x) {
             const uint2 at = tile(i);
             if constexpr (kResident == 1) stage.prefetch(a, at.x, at.y);
             float d[R::kTokens / 2];
@@ -264,25 +281,23 @@ __global__ void __launch_bounds__(threads_of<R>(kResident), kResident)
             stage.template write<T>(a, d, at.x, at.y);
         }
     }
-    ring.fini();
 #endif
 }
 
 template <typename R, int kResident> struct Wide {
     static constexpr uint32_t kShared = R::kSharedBytes + Stage<R, kResident == 1>::kOwnBytes;
-    static_assert(kShared <= 232448, "fits an SM");
+    static_assert(kShared <= (kResident == 1 ? 232448 : kHalfShared), "fits an SM");
 
     static int launch(pgd_dtype type, const GemmArgs &a, const CUtensorMap *map, cudaStream_t s) {
-        uint64_t clusters =
-            (uint64_t)ceil_div(a.panels, R::kPanels * R::kCluster) * ceil_div(a.m, R::kTokens);
-        if (clusters > INT32_MAX / R::kCluster) return (int)cudaErrorInvalidValue;
-        if (kResident == 1 && clusters > kSms / R::kCluster) clusters = kSms / R::kCluster;
-        const uint32_t blocks = (uint32_t)clusters * R::kCluster;
+        uint64_t tiles = (uint64_t)ceil_div(a.panels, R::kPanels) * ceil_div(a.m, R::kTokens);
+        if (tiles > INT32_MAX) return (int)cudaErrorInvalidValue;
+        if (kResident == 1 && tiles > kSms) tiles = kSms;
+        const uint32_t blocks = (uint32_t)tiles;
         const uint32_t threads = threads_of<R>(kResident);
-        return type == PGD_BF16 ? launch_cluster(gemm_wgmma<__nv_bfloat16, R, kResident>,
-                                                 R::kCluster, blocks, threads, kShared, s, *map, a)
-                                : launch_cluster(gemm_wgmma<__half, R, kResident>, R::kCluster,
-                                                 blocks, threads, kShared, s, *map, a);
+        return type == PGD_BF16 ? launch_kernel(gemm_wgmma<__nv_bfloat16, R, kResident>, blocks,
+                                                threads, kShared, s, *map, a)
+                                : launch_kernel(gemm_wgmma<__half, R, kResident>, blocks, threads,
+                                                kShared, s, *map, a);
     }
     static int init() {
         const auto attribute = cudaFuncAttributeMaxDynamicSharedMemorySize;
@@ -293,12 +308,12 @@ template <typename R, int kResident> struct Wide {
     }
 };
 
-template <int kPanels, int kTokens, int kSteps, int kStages, int kGroups, int kCluster,
+template <int kPanels, int kTokens, int kSteps, int kTokenStages, int kWeightStages, int kGroups,
           int kResident>
 constexpr GemmKernel wide_entry(const char *name) {
-    using R = Ring<kPanels, kTokens, kSteps, kStages, kGroups * 4, kCluster>;
+    using R = Ring<kPanels, kTokens, kSteps, kTokenStages, kWeightStages, kGroups * 4>;
     using W = Wide<R, kResident>;
-    return {name, 0, kTokens / kCluster, kTokens, kPanels, kCluster, W::launch, W::init};
+    return {name, 0, kTokens, kTokens, kPanels, W::launch, W::init};
 }
 
 } // namespace

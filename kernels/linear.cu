@@ -125,10 +125,10 @@ Finish finish_of(const pgd_k_linear *a) {
 }
 
 /* The table entry of this tile; -1: none. */
-int find(uint32_t tokens, uint32_t panels, uint32_t cluster) {
+int find(uint32_t tokens, uint32_t panels) {
     for (int i = 1; gemm_kernel(i); i++) {
         const GemmKernel *const g = gemm_kernel(i);
-        if (g->tokens == tokens && g->panels == panels && g->cluster == cluster) return i;
+        if (g->tokens == tokens && g->panels == panels) return i;
     }
     return -1;
 }
@@ -138,8 +138,7 @@ int find(uint32_t tokens, uint32_t panels, uint32_t cluster) {
 int choose_large(uint32_t m, uint32_t panels) {
     static constexpr struct {
         uint32_t tokens, panels, resident, percent;
-    } tiles[] = {
-        {256, 8, 1, 100}, {128, 8, 1, 74}, {128, 4, 2, 65}, {64, 4, 2, 55}, {64, 2, 2, 40}};
+    } tiles[] = {{256, 8, 1, 100}, {128, 8, 1, 93}, {64, 4, 2, 55}};
     int best = 0;
     uint64_t least = UINT64_MAX;
     for (const auto &t : tiles) {
@@ -148,7 +147,7 @@ int choose_large(uint32_t m, uint32_t panels) {
         const uint64_t cost = rounds * t.resident * t.tokens * t.panels * 100 / t.percent;
         if (cost >= least) continue;
         least = cost;
-        best = find(t.tokens, t.panels, 1);
+        best = find(t.tokens, t.panels);
     }
     return best;
 }
@@ -158,16 +157,16 @@ int choose_large(uint32_t m, uint32_t panels) {
 int gemm_choose(uint32_t m, uint32_t n, uint32_t k) {
     (void)k;
     const uint32_t panels = ceil_div(n, kPanelRows);
-    /* narrow: one CTA an SM, with as few panels as that takes */
-    const uint32_t narrow = ceil_div(panels, kSms);
-    if (m <= 8) return find(8, narrow <= 3 ? narrow : 2, 1);
-    if (m <= 16) return find(16, narrow <= 3 ? narrow : 4, 1);
-    if (m <= 64) return find(m <= 32 ? 32 : 64, narrow <= 3 ? 2 : 4, 1);
+    const uint32_t share = ceil_div(panels, kSms); /* of an SM */
+    if (m <= 8) return find(8, share <= 2 ? 1 : 2);
+    if (m <= 16) return find(16, share <= 2 ? 1 : 2);
+    if (m <= 32) return find(32, share <= 2 ? 1 : share <= 4 ? 2 : 4);
+    if (m <= 64) return find(64, share <= 2 ? 1 : share <= 3 ? 3 : 4);
     return choose_large(m, panels);
 }
 
 const GemmKernel *gemm_kernel(int i) {
-    static constexpr GemmKernel simple = {"simple", 0, 0, 0, 0, 0, gemm_simple_launch, nullptr};
+    static constexpr GemmKernel simple = {"simple", 0, 0, 0, 0, gemm_simple_launch, nullptr};
     if (i < 0) return nullptr;
     if (i == 0) return &simple;
     i--;

@@ -1,8 +1,8 @@
-/* The PTX that CUDA C has no words for: tensor cores, bulk copies, barriers in shared memory,
- * clusters. One function an instruction, named after it; addresses in shared memory are the 32-bit
+/* The PTX that CUDA C has no words for: tensor cores, bulk copies, barriers in shared memory. One
+ * function an instruction, named after it; addresses in shared memory are the 32-bit
  * ones of shared_address. No policy lives here.
  *
- * Tiers: mma and ldmatrix need sm_80, bulk copies, mbarriers and clusters sm_90, wgmma sm_90a. */
+ * Tiers: mma and ldmatrix need sm_80, bulk copies and mbarriers sm_90, wgmma sm_90a. */
 #ifndef PAGODA_KERNELS_PTX_CUH
 #define PAGODA_KERNELS_PTX_CUH
 
@@ -72,8 +72,7 @@ __device__ __forceinline__ void prefetch_l2(const void *p) {
 __device__ __forceinline__ void mbarrier_init(uint32_t bar, uint32_t arrivals) {
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(bar), "r"(arrivals) : "memory");
 }
-/* After the inits, before anyone else (async proxy, other CTAs of the cluster) uses the barriers.
- */
+/* After the inits, before the async proxy uses the barriers. */
 __device__ __forceinline__ void fence_mbarrier_init() {
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 }
@@ -84,13 +83,16 @@ __device__ __forceinline__ void mbarrier_arrive_expect(uint32_t bar, uint32_t by
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(bar), "r"(bytes)
                  : "memory");
 }
-/* Arrive at the barrier of the same address in CTA `rank` of the cluster. */
-__device__ __forceinline__ void mbarrier_arrive_remote(uint32_t bar, uint32_t rank) {
-    asm volatile("{\n\t.reg .b32 r;\n\t"
-                 "mapa.shared::cluster.u32 r, %0, %1;\n\t"
-                 "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [r];\n\t}" ::"r"(bar),
-                 "r"(rank)
+/* Whether the phase of this parity has ended; does not wait. */
+__device__ __forceinline__ bool mbarrier_test(uint32_t bar, uint32_t parity) {
+    uint32_t done;
+    asm volatile("{\n\t.reg .pred p;\n\t"
+                 "mbarrier.test_wait.parity.shared::cta.b64 p, [%1], %2;\n\t"
+                 "selp.u32 %0, 1, 0, p;\n\t}"
+                 : "=r"(done)
+                 : "r"(bar), "r"(parity)
                  : "memory");
+    return done;
 }
 /* Wait for the end of the phase of this parity; a fresh barrier counts as having ended phase 1. */
 __device__ __forceinline__ void mbarrier_wait(uint32_t bar, uint32_t parity) {
@@ -124,14 +126,6 @@ __device__ __forceinline__ void tensor_load(uint32_t dst, const void *map, int32
                  "l"(map), "r"(x), "r"(y), "r"(bar)
                  : "memory");
 }
-/* The same into every CTA of the cluster named in mask, at the same addresses. */
-__device__ __forceinline__ void tensor_load_multicast(uint32_t dst, const void *map, int32_t x,
-                                                      int32_t y, uint32_t bar, uint16_t mask) {
-    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes"
-                 ".multicast::cluster [%0], [%1, {%2, %3}], [%4], %5;" ::"r"(dst),
-                 "l"(map), "r"(x), "r"(y), "r"(bar), "h"(mask)
-                 : "memory");
-}
 __device__ __forceinline__ void prefetch_tensor_map(const void *map) {
     asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
 }
@@ -140,15 +134,15 @@ __device__ __forceinline__ void fence_proxy_async() {
     asm volatile("fence.proxy.async;" ::: "memory");
 }
 
-/* --- clusters --- */
-
-__device__ __forceinline__ uint32_t cluster_rank() {
-    uint32_t r;
-    asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(r));
-    return r;
-}
-__device__ __forceinline__ void cluster_sync() {
-    asm volatile("barrier.cluster.arrive.aligned;\n\tbarrier.cluster.wait.aligned;" ::: "memory");
+/* One lane of a converged warp. Where ptxas sees this it knows that a single thread goes on, and
+ * issues bulk copies without a loop over lanes. */
+__device__ __forceinline__ bool elect_one() {
+    uint32_t mine;
+    asm volatile("{\n\t.reg .pred p;\n\t"
+                 "elect.sync _|p, 0xffffffff;\n\t"
+                 "selp.u32 %0, 1, 0, p;\n\t}"
+                 : "=r"(mine));
+    return mine;
 }
 
 #endif

@@ -167,6 +167,7 @@ static const char *route_name(AttnRoute r) {
     return r == AttnRoute::automatic ? "automatic"
            : r == AttnRoute::generic ? "generic"
            : r == AttnRoute::decode  ? "decode"
+           : r == AttnRoute::team    ? "team"
                                      : "prefill";
 }
 

@@ -41,6 +41,7 @@ template <typename T> static void check_shape(Case<T> &c) {
     for (uint32_t n_new = 1; n_new <= 4; n_new++) {
         c.stage(last_tokens(c, n_new), n_new);
         c.step(AttnRoute::decode, "last tokens");
+        c.step(AttnRoute::team, "last tokens");
         c.step(AttnRoute::generic, "last tokens");
         if (n_new == 1) c.step(AttnRoute::prefill, "last tokens");
     }
@@ -72,6 +73,7 @@ template <typename T> static void check_company(Harness &h, Case<T> &c) {
     }
     c.stage(chunks_of(last - 1, middle, 1), 0);
     c.step(AttnRoute::automatic, "chunks of 1, all positions at once");
+    c.step(AttnRoute::team, "chunks of 1, all positions at once");
     c.tickets_clean();
     c.stage(chunks_of(last, longest, 1, longest > 600 ? longest - 600 : 0), 0);
     c.step(AttnRoute::automatic, "chunks of 1, end of the longest sequence");
@@ -166,6 +168,7 @@ static void check_windows_of_layers(Harness &h) {
         c.step(AttnRoute::automatic, "plan without window", 2);
         c.stage(chunks_of(5, 1025, 1), 0);
         c.step(AttnRoute::automatic, "plan without window, every position");
+        c.step(AttnRoute::team, "plan without window, every position");
         c.tickets_clean();
     }
 }
@@ -180,6 +183,7 @@ static void check_no_room(Harness &h) {
         e.push_back({0, 2499 - 13 * i, 1});
     c.stage(e, 0);
     c.step(AttnRoute::automatic, "no room for partials", 2);
+    c.step(AttnRoute::team, "no room for partials", 2);
     c.tickets_clean();
     c.guards();
     Case<__half> f(h, 16, 1, 256, {2500}, n, 0, 1);
@@ -200,6 +204,7 @@ static void check_long(Harness &h) {
     h.sync();
     c.check({{n - 1, 0, n - 1}}, c.golden->get(), "128k keys, against float64");
     c.step(AttnRoute::decode, "128k keys", 2);
+    c.step(AttnRoute::team, "128k keys", 2);
     c.step(AttnRoute::prefill, "128k keys");
     printf("128k keys: worst error %.3f of the tolerance\n", c.worst_ratio);
 }
@@ -287,9 +292,12 @@ static void bench(Harness &h) {
     h.read_ceiling();
     Bench b(h);
     for (uint32_t ctx : {1024u, 2048u, 8192u, 32768u})
-        for (uint32_t batch : {1u, 8u, 64u, 256u})
-            b.run("attn decode", AttnRoute::automatic, batch, ctx - 1, 1);
-    b.run("attn decode", AttnRoute::automatic, 1, 131071, 1);
+        for (uint32_t batch : {1u, 4u, 8u, 16u, 64u, 256u}) {
+            b.run("attn decode", AttnRoute::decode, batch, ctx - 1, 1);
+            b.run("attn team", AttnRoute::team, batch, ctx - 1, 1);
+        }
+    b.run("attn decode", AttnRoute::decode, 1, 131071, 1);
+    b.run("attn team", AttnRoute::team, 1, 131071, 1);
     for (AttnRoute route : {AttnRoute::generic, AttnRoute::prefill}) {
         const std::string text = std::string("attn ") + route_name(route);
         const char *const name = text.c_str();
