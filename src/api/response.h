@@ -53,16 +53,28 @@ typedef struct api_reader {
     pgd_buf parts, reasoning, tool_calls;
     bool in_turn;
     pgd_json_doc **docs; /* of kept responses; ids in `calls` are theirs */
-    size_t n_docs;
+    size_t n_docs, cap_docs;
     api_kept *previous; /* counted */
+    /* response_refs.c: responses whose items the input names, each with one of `docs` */
+    const pgd_json **named; /* the outputs */
+    size_t n_named, named_bytes;
 } api_reader;
 
 /* response_items.c: items of an array as messages; path is the array's name in errors. */
 pgd_status api_put_items(api_reader *r, const pgd_json *items, const char *path);
 /* Close the assistant's turn, if one is open. */
 pgd_status api_end_turn(api_reader *r);
-/* response_keep.c: input items as they are kept. */
-void api_keep_input(const pgd_json *input, pgd_buf *b);
+/* response_refs.c: each item may be named once, so that a body cannot grow without bound. */
+pgd_status api_check_references(api_reader *r, const pgd_json *input);
+/* The item itself, or the one that it names, of a kept response of the tenant. Errors: an item that
+ * is not there; path is that of the naming one. */
+pgd_status api_find_item(api_reader *r, const pgd_json *item, const char *path,
+                         const pgd_json **out);
+/* Read a text that is kept; the tree lives as long as the reader's translation. */
+pgd_status api_read_kept(api_reader *r, pgd_sv text, const pgd_json **root);
+/* response_keep.c: input items as they are kept, what is named in place of its name. Errors: those
+ * of api_find_item. */
+pgd_status api_keep_input(api_reader *r, const pgd_json *input, pgd_buf *b);
 /* Loop: the response has ended with this object; keep it if it is to be kept. */
 void api_keep_response(struct pgd_call *c, pgd_sv object);
 /* Answer GET and DELETE of a response and GET of its input items. */

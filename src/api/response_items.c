@@ -5,8 +5,8 @@
  *   message of anybody else                                a message
  *
  * What a turn consists of is gathered and written when something else comes. Items that only tell
- * what a hosted tool did are dropped; an item that is unknown, or that points to what this server
- * does not keep, is an error with its path. Thread: a worker. */
+ * what a hosted tool did are dropped; an item that is unknown, or that names one which is not kept,
+ * is an error with its path. Thread: a worker. */
 #include <stdio.h>
 #include <string.h>
 
@@ -233,6 +233,7 @@ static pgd_status put_item(api_reader *r, const pgd_json *item, const char *path
     pgd_sv name;
     if (pgd_json_typeof(item) != PGD_JSON_OBJECT)
         return bad(r, PGD_E_INVALID, path, "", "expected an object");
+    PGD_TRY(api_find_item(r, item, path, &item));
     if (api_has_type(item, "message") || !api_member(item, "type"))
         return put_message(r, item, path);
     if (api_has_type(item, "reasoning")) return put_reasoning(r, item, path);
@@ -251,9 +252,8 @@ static pgd_status put_item(api_reader *r, const pgd_json *item, const char *path
         api_has_type(item, "local_shell_call_output"))
         return put_output(r, item, path);
     if (is_dropped(item)) return PGD_OK;
-    if (api_has_type(item, "item_reference") || api_has_type(item, "compaction"))
-        return bad(r, PGD_E_UNSUPPORTED, path, "type",
-                   "items are not kept by themselves; send the item");
+    if (api_has_type(item, "compaction"))
+        return bad(r, PGD_E_UNSUPPORTED, path, "type", "this server compacts nothing");
     return bad(r, PGD_E_INVALID, path, "type", "unknown item type");
 }
 

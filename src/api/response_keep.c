@@ -1,5 +1,5 @@
-/* What is kept of a response: its input with ids, as it came; and the answers of the routes that
- * read it back.
+/* What is kept of a response: its input with ids, as it came but for names of items, in whose place
+ * the items stand; and the answers of the routes that read it back.
  *
  * An item without an id gets one, text becomes a part, so that every list reads alike; nothing else
  * changes. Lists are paged by cutting the text at its separators. Thread: a worker writes the
@@ -58,17 +58,26 @@ static void put_item(pgd_buf *b, const pgd_json *item) {
     pgd_buf_putc(b, '}');
 }
 
-void api_keep_input(const pgd_json *input, pgd_buf *b) {
-    pgd_sv text;
-    if (!pgd_json_as_str(input, &text)) {
-        for (const pgd_json *v = pgd_json_first(input); v; v = pgd_json_next(v))
-            put_item(b, v);
-        return;
+static pgd_status put_items(api_reader *r, const pgd_json *input, pgd_buf *b) {
+    size_t i = 0;
+    for (const pgd_json *v = pgd_json_first(input); v; v = pgd_json_next(v), i++) {
+        const pgd_json *item;
+        char at[64];
+        (void)snprintf(at, sizeof at, "input[%zu]", i);
+        PGD_TRY(api_find_item(r, v, at, &item));
+        put_item(b, item);
     }
+    return PGD_OK;
+}
+
+pgd_status api_keep_input(api_reader *r, const pgd_json *input, pgd_buf *b) {
+    pgd_sv text;
+    if (!pgd_json_as_str(input, &text)) return put_items(r, input, b);
     put_id(b, NULL);
     pgd_buf_puts(b, ",\"type\":\"message\",\"role\":\"user\",\"content\":");
     put_text_content(b, text, false);
     pgd_buf_putc(b, '}');
+    return PGD_OK;
 }
 
 void api_keep_response(pgd_call *c, pgd_sv object) {
@@ -80,6 +89,8 @@ void api_keep_response(pgd_call *c, pgd_sv object) {
     pgd_buf_putsv(&k->id, pgd_sv_c(c->id));
     pgd_buf_putsv(&k->tenant, pgd_buf_sv(&c->tenant));
     pgd_buf_putsv(&k->object, object);
+    for (uint32_t i = 0; i < c->items.n; i++)
+        pgd_buf_putf(&k->items, "%s\n", c->items.v[i].id);
     if (c->detached) { /* others may be reading it */
         pgd_buf_putsv(&k->input, pgd_buf_sv(&r->input));
     } else {
@@ -87,7 +98,7 @@ void api_keep_response(pgd_call *c, pgd_sv object) {
         r->input = (pgd_buf){0};
     }
     api_kept *whole = k;
-    if (k->id.failed || k->tenant.failed || k->object.failed || k->input.failed)
+    if (k->id.failed || k->tenant.failed || k->object.failed || k->input.failed || k->items.failed)
         api_kept_release(&whole);
     else
         api_store_put(c->api->store, k, pgd_clock_now(&c->api->clock));

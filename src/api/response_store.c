@@ -3,14 +3,16 @@
  * Invariants: the table holds one reference to each entry, each entry one to the response before
  * it; `bytes` counts the texts of all that are alive, in the table or not, so a long conversation
  * cannot hide its beginning from the limit. Entries leave at the old end of one list until the
- * limits hold. A lock and not a queue: worker threads and loops read, each for a moment; texts are
- * never copied or freed under it. It decides nothing about JSON. */
+ * limits hold. `by_item` names entries of the table alone. A lock and not a queue: worker threads
+ * and loops read, each for a moment; texts are never copied or freed under it. It decides nothing
+ * about JSON. */
 #include "response_store.h"
 
 #include <pthread.h>
 #include <string.h>
 
 #include "pagoda/hash.h"
+#include "pagoda/map.h"
 #include "pagoda/mem.h"
 
 enum { N_BUCKETS = 1024 };
@@ -21,18 +23,21 @@ struct api_store {
     uint64_t seed;
     api_kept *bucket[N_BUCKETS];
     api_kept *newest, *oldest;
+    pgd_map64 *by_item; /* item_key of an item's id: its entry */
     uint32_t n;
     _Atomic size_t bytes;
 };
 
+/* An item's id, of 24 bytes and more, also has one or two cells of the map. */
 static size_t bytes_of(const api_kept *k) {
-    return sizeof *k + k->id.cap + k->tenant.cap + k->input.cap + k->object.cap;
+    return sizeof *k + k->id.cap + k->tenant.cap + k->input.cap + k->object.cap + 3 * k->items.cap;
 }
 
 pgd_status api_store_create(const api_store_limits *lim, api_store **out) {
     api_store *const s = pgd_calloc(1, sizeof *s);
     if (!s) return PGD_E_NOMEM;
-    if (pthread_mutex_init(&s->lock, NULL) != 0) {
+    if (pgd_map64_create(&s->by_item, 64) != PGD_OK || pthread_mutex_init(&s->lock, NULL) != 0) {
+        pgd_map64_destroy(&s->by_item);
         pgd_free(s);
         return PGD_E_NOMEM;
     }
@@ -63,6 +68,7 @@ void api_kept_release(api_kept **k) {
         pgd_buf_fini(&at->tenant);
         pgd_buf_fini(&at->input);
         pgd_buf_fini(&at->object);
+        pgd_buf_fini(&at->items);
         pgd_free(at);
         at = previous;
     }
@@ -85,8 +91,41 @@ static void link_newest(api_store *s, api_kept *k) {
     s->newest = k;
 }
 
+static uint64_t item_key(const api_store *s, pgd_sv tenant, pgd_sv item) {
+    return pgd_hash64(item.p, item.n, pgd_hash64(tenant.p, tenant.n, s->seed));
+}
+
+/* The next line of *lines; n 0 at the end. */
+static pgd_sv next_line(pgd_sv *lines) {
+    size_t end = pgd_sv_find(*lines, PGD_SV("\n"), 0);
+    if (end > lines->n) end = lines->n;
+    const pgd_sv line = {lines->p, end};
+    const size_t used = end < lines->n ? end + 1 : end;
+    *lines = (pgd_sv){lines->p + used, lines->n - used};
+    return line;
+}
+
+/* An item for which there is no memory is not found. */
+static void name_items(api_store *s, api_kept *k) {
+    pgd_sv lines = pgd_buf_sv(&k->items), id;
+    while ((id = next_line(&lines)).n)
+        (void)pgd_map64_put(s->by_item, item_key(s, pgd_buf_sv(&k->tenant), id),
+                            (uint64_t)(uintptr_t)k);
+}
+
+static void forget_items(api_store *s, const api_kept *k) {
+    pgd_sv lines = pgd_buf_sv(&k->items), id;
+    uint64_t at;
+    while ((id = next_line(&lines)).n) {
+        const uint64_t key = item_key(s, pgd_buf_sv(&k->tenant), id);
+        if (pgd_map64_get(s->by_item, key, &at) && at == (uint64_t)(uintptr_t)k)
+            (void)pgd_map64_del(s->by_item, key);
+    }
+}
+
 /* Out of the table, still with its reference. */
 static void take_out(api_store *s, api_kept *k) {
+    forget_items(s, k);
     api_kept **at = bucket_of(s, pgd_buf_sv(&k->id));
     while (*at != k)
         at = &(*at)->hash_next;
@@ -137,21 +176,39 @@ void api_store_put(api_store *s, api_kept *k, uint64_t now_ns) {
     k->hash_next = *at;
     *at = k;
     link_newest(s, k);
+    name_items(s, k);
     s->n++;
     pthread_mutex_unlock(&s->lock);
     trim(s, now_ns);
 }
 
+/* A reference to what was found under the lock, which makes it the newest. */
+static api_kept *hold(api_store *s, api_kept *k, uint64_t now_ns) {
+    if (k && s->lim.ttl_ns && now_ns - k->born_ns > s->lim.ttl_ns) k = NULL; /* trim takes it */
+    if (!k) return NULL;
+    (void)atomic_fetch_add_explicit(&k->refs, 1, memory_order_relaxed);
+    unlink_age(s, k);
+    link_newest(s, k);
+    return k;
+}
+
 api_kept *api_store_get(api_store *s, pgd_sv id, pgd_sv tenant, uint64_t now_ns) {
     if (!s) return NULL;
     pthread_mutex_lock(&s->lock);
-    api_kept *k = find(s, id, tenant);
-    if (k && s->lim.ttl_ns && now_ns - k->born_ns > s->lim.ttl_ns) k = NULL; /* trim takes it */
-    if (k) {
-        (void)atomic_fetch_add_explicit(&k->refs, 1, memory_order_relaxed);
-        unlink_age(s, k);
-        link_newest(s, k);
-    }
+    api_kept *const k = hold(s, find(s, id, tenant), now_ns);
+    pthread_mutex_unlock(&s->lock);
+    return k;
+}
+
+api_kept *api_store_get_by_item(api_store *s, pgd_sv item, pgd_sv tenant, uint64_t now_ns) {
+    uint64_t at;
+    if (!s) return NULL;
+    pthread_mutex_lock(&s->lock);
+    api_kept *k = NULL;
+    if (pgd_map64_get(s->by_item, item_key(s, tenant, item), &at)) k = (api_kept *)(uintptr_t)at;
+    /* keys may be equal by chance: a tenant is never given what is another's */
+    if (k && !pgd_sv_eq(pgd_buf_sv(&k->tenant), tenant)) k = NULL;
+    k = hold(s, k, now_ns);
     pthread_mutex_unlock(&s->lock);
     return k;
 }
@@ -182,6 +239,7 @@ void api_store_destroy(api_store **s) {
         api_kept_release(&k);
     }
     pthread_mutex_destroy(&(*s)->lock);
+    pgd_map64_destroy(&(*s)->by_item);
     pgd_free(*s);
     *s = NULL;
 }

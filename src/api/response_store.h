@@ -22,6 +22,7 @@ struct api_kept {
     pgd_buf id, tenant;
     pgd_buf input;      /* items with ids at their front */
     pgd_buf object;     /* the response */
+    pgd_buf items;      /* ids of the items of its output, a line each */
     api_kept *previous; /* counted; the response that this one went on from, or NULL */
     uint32_t depth;     /* responses up to here, */
     size_t chain_bytes; /* and what their texts hold */
@@ -49,6 +50,8 @@ api_kept *api_kept_create(api_kept *previous);
 void api_store_put(api_store *s, api_kept *k, uint64_t now_ns);
 /* A reference, or NULL. */
 api_kept *api_store_get(api_store *s, pgd_sv id, pgd_sv tenant, uint64_t now_ns);
+/* The same by the id of an item of its output; of several with that id, the newest. */
+api_kept *api_store_get_by_item(api_store *s, pgd_sv item, pgd_sv tenant, uint64_t now_ns);
 /* Whether it was there. */
 bool api_store_remove(api_store *s, pgd_sv id, pgd_sv tenant);
 void api_kept_release(api_kept **k);

@@ -153,38 +153,35 @@ static pgd_status find_previous(api_reader *r, const pgd_json *id, api_kept **ou
     return PGD_OK;
 }
 
-/* Items of a kept text; the tree stays until the translation is over. */
-static pgd_status put_kept(api_reader *r, const pgd_buf *text, bool object) {
+static pgd_status put_kept_input(api_reader *r, const pgd_buf *items) {
+    const pgd_json *root = NULL;
     pgd_buf list = {0};
-    pgd_error err = {0};
-    if (!object) {
-        pgd_buf_putc(&list, '[');
-        pgd_buf_putsv(&list, pgd_buf_sv(text));
-        pgd_buf_putc(&list, ']');
-    }
-    const pgd_buf *const from = object ? text : &list;
-    pgd_status st = list.failed ? PGD_E_NOMEM
-                                : pgd_json_parse(pgd_buf_sv(from), &pgd_json_limits_file,
-                                                 &r->docs[r->n_docs], &err);
+    pgd_buf_putc(&list, '[');
+    pgd_buf_putsv(&list, pgd_buf_sv(items));
+    pgd_buf_putc(&list, ']');
+    const pgd_status st =
+        list.failed ? api_fail_nomem(r->e) : api_read_kept(r, pgd_buf_sv(&list), &root);
     pgd_buf_fini(&list);
-    if (st != PGD_OK)
-        return st == PGD_E_NOMEM ? api_fail_nomem(r->e) : api_fail_from(r->e, &err, NULL, NULL);
-    const pgd_json *const root = pgd_json_root(r->docs[r->n_docs++]);
-    return api_put_items(r, object ? pgd_json_get(root, "output") : root, "previous_response_id");
+    return st == PGD_OK ? api_put_items(r, root, "previous_response_id") : st;
+}
+
+static pgd_status put_kept_output(api_reader *r, const pgd_buf *object) {
+    const pgd_json *root = NULL;
+    PGD_TRY(api_read_kept(r, pgd_buf_sv(object), &root));
+    return api_put_items(r, pgd_json_get(root, "output"), "previous_response_id");
 }
 
 /* All turns up to the kept response, from the first one on. */
 static pgd_status put_previous(api_reader *r, const api_kept *last) {
     const uint32_t n = last->depth;
     const api_kept **const chain = pgd_arena_array(r->c->arena, n, sizeof *chain);
-    r->docs = pgd_arena_array(r->c->arena, 2u * n, sizeof *r->docs);
-    if (!chain || !r->docs) return api_fail_nomem(r->e);
+    if (!chain) return api_fail_nomem(r->e);
     uint32_t i = n;
     for (const api_kept *k = last; k; k = k->previous)
         chain[--i] = k;
     for (; i < n; i++) {
-        PGD_TRY(put_kept(r, &chain[i]->input, false));
-        PGD_TRY(put_kept(r, &chain[i]->object, true));
+        PGD_TRY(put_kept_input(r, &chain[i]->input));
+        PGD_TRY(put_kept_output(r, &chain[i]->object));
     }
     return PGD_OK;
 }
@@ -218,7 +215,7 @@ static pgd_status settle_keeping(api_reader *r, const pgd_json *body) {
     api_response *const resp = r->c->response;
     resp->store = keep && r->c->api->store;
     PGD_TRY(check_background(r, body, keep));
-    if (resp->store) api_keep_input(api_member(body, "input"), &resp->input);
+    if (resp->store) PGD_TRY(api_keep_input(r, api_member(body, "input"), &resp->input));
     return resp->input.failed ? api_fail_nomem(r->e) : PGD_OK;
 }
 
@@ -282,8 +279,8 @@ static pgd_status put_body(api_reader *r, const pgd_json *body) {
 pgd_status api_responses_to_chat(pgd_call *c, const pgd_json *body, pgd_buf *out) {
     api_reader r = {.c = c, .e = &c->err};
     PGD_TRY(api_check_object(&c->err, body));
-    pgd_status st = PGD_OK;
-    if (c->route == PGD_ROUTE_RESPONSES) {
+    pgd_status st = api_check_references(&r, api_member(body, "input"));
+    if (st == PGD_OK && c->route == PGD_ROUTE_RESPONSES) {
         c->response = pgd_calloc(1, sizeof *c->response);
         st = c->response ? settle_keeping(&r, body) : api_fail_nomem(&c->err);
         if (st == PGD_OK) st = make_echo(&r, body);

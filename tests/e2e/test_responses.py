@@ -210,6 +210,25 @@ class Responses(ServerTest):
         with self.assertRaises(openai.NotFoundError):
             self.responses.retrieve(unkept.id)
 
+    def test_items_may_be_named(self):
+        first = self.create(QUESTION, tools=[WEATHER])
+        call = first.output[-1]
+        output = {"type": "function_call_output", "call_id": call.call_id, "output": RESULT}
+
+        def go_on(items):
+            return self.create([{"role": "user", "content": QUESTION}, *items, output],
+                               tools=[WEATHER])
+        named = go_on([{"type": "item_reference", "id": i.id} for i in first.output])
+        whole = go_on([i.model_dump() for i in first.output])
+        self.assertEqual(named.output_text, whole.output_text)
+        self.assertEqual(named.usage.input_tokens, whole.usage.input_tokens)
+        items = self.responses.input_items.list(named.id, order="asc").data
+        self.assertEqual([i.type for i in items],
+                         ["message", *[i.type for i in first.output], "function_call_output"])
+        with self.assertRaises(openai.NotFoundError) as e:
+            self.create([{"type": "item_reference", "id": "msg_none"}])
+        self.assertEqual(e.exception.code, "item_not_found")
+
     def ended(self, id):
         while (r := self.responses.retrieve(id)).status in ("queued", "in_progress"):
             self.assertEqual((r.output, r.usage), ([], None))

@@ -228,6 +228,28 @@ void rig_expect_error(rig *r, pgd_route route, const char *body, int status, con
     rig_reply_fini(&p);
 }
 
+void rig_respond(rig *r, const char *tenant, const char *body, rig_reply *out, char id[64]) {
+    const pgd_api_request rq = {.route = PGD_ROUTE_RESPONSES, .tenant = pgd_sv_c(tenant)};
+    rig_finish(r, rig_begin_as(r, &rq, body), out);
+    if (out->status != 200) return;
+    pgd_json_doc *doc = test_json(out->body.p, out->body.n);
+    pgd_sv s;
+    assert_true(pgd_json_as_str(test_at(pgd_json_root(doc), "id"), &s));
+    (void)snprintf(id, 64, "%s", s.p);
+    pgd_json_free(&doc);
+}
+
+int rig_ask(rig *r, pgd_route route, const char *tenant, const char *id, const char *query,
+            bool remove, rig_reply *out) {
+    const pgd_api_request rq = {.route = route,
+                                .tenant = pgd_sv_c(tenant),
+                                .arg = pgd_sv_c(id),
+                                .query = pgd_sv_c(query),
+                                .remove = remove};
+    rig_finish(r, rig_begin_as(r, &rq, ""), out);
+    return out->status;
+}
+
 void rig_fold(rig *r, pgd_route route, const char *body, unsigned flags, fold *out) {
     rig_reply p;
     rig_post(r, route, body, &p);

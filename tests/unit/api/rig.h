@@ -93,6 +93,11 @@ const char *rig_header(const rig_reply *p, const char *name);
 /* Post, expect this status and error code; checks the error object's shape. param NULL: any. */
 void rig_expect_error(rig *r, pgd_route route, const char *body, int status, const char *param,
                       const char *code);
+/* A response of the tenant; its id where it is one. */
+void rig_respond(rig *r, const char *tenant, const char *body, rig_reply *out, char id[64]);
+/* Ask a route with an id in its path; the status. */
+int rig_ask(rig *r, pgd_route route, const char *tenant, const char *id, const char *query,
+            bool remove, rig_reply *out);
 /* Post and fold, stream or not by what comes back; flags as fold_stream. */
 void rig_fold(rig *r, pgd_route route, const char *body, unsigned flags, fold *out);
 

@@ -1,5 +1,5 @@
-/* Kept responses: the table's bounds, tenants, conversations that go on from what was kept, the
- * routes that read it back, and responses in the background, which are read no other way. */
+/* Kept responses: the table's bounds, tenants, conversations that go on from what was kept, and the
+ * routes that read it back. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +10,6 @@
 
 #include <cmocka.h>
 
-#include "api/call.h"
 #include "api/response_store.h"
 #include "pagoda/jsonw.h"
 #include "rig.h"
@@ -111,17 +110,52 @@ static void a_beginning_lives_and_counts_as_long_as_its_end(void **state) {
     api_store_destroy(&s);
 }
 
+static bool has_item(api_store *s, const char *item, const char *tenant, const char *in) {
+    api_kept *k = api_store_get_by_item(s, pgd_sv_c(item), pgd_sv_c(tenant), 1);
+    const bool found = k && strcmp(k->id.p, in) == 0;
+    api_kept_release(&k);
+    return found;
+}
+
+static void items_are_found_as_long_as_their_responses(void **state) {
+    (void)state;
+    const api_store_limits lim = {.max_entries = 2, .max_bytes = 1 << 20};
+    static const char *const ids[] = {"a", "b", "c"};
+    static const char *const items[] = {"i1\ni2\n", "i2\n", "i3\n"};
+    api_store *s = NULL;
+    assert_int_equal(api_store_create(&lim, &s), PGD_OK);
+    for (int i = 0; i < 3; i++) {
+        api_kept *const k = make(ids[i], "t", 10, NULL);
+        pgd_buf_puts(&k->items, items[i]);
+        api_store_put(s, k, 1);
+        if (i == 0) {
+            assert_true(has_item(s, "i1", "t", "a") && has_item(s, "i2", "t", "a"));
+            assert_false(has_item(s, "i1", "other", "a"));
+        }
+    }
+    /* a was pushed out, and took along what is not b's by now */
+    assert_false(has_item(s, "i1", "t", "a"));
+    assert_true(has_item(s, "i2", "t", "b") && has_item(s, "i3", "t", "c"));
+    assert_true(api_store_remove(s, PGD_SV("b"), PGD_SV("t")));
+    assert_false(has_item(s, "i2", "t", "b"));
+    api_store_destroy(&s);
+}
+
 static void *churn(void *arg) {
     api_store *const s = arg;
     uint64_t seed = (uint64_t)(uintptr_t)&seed;
     for (int i = 0; i < 2000; i++) {
         char id[16];
         (void)snprintf(id, sizeof id, "%u", (unsigned)(test_rand(&seed) % 20));
-        api_kept *k = api_store_get(s, pgd_sv_c(id), PGD_SV(""), 1);
+        const bool by_item = test_rand(&seed) % 2;
+        api_kept *k = by_item ? api_store_get_by_item(s, pgd_sv_c(id), PGD_SV(""), 1)
+                              : api_store_get(s, pgd_sv_c(id), PGD_SV(""), 1);
         if (test_rand(&seed) % 4 == 0) {
             (void)api_store_remove(s, pgd_sv_c(id), PGD_SV(""));
         } else if (!k || test_rand(&seed) % 2) {
-            api_store_put(s, make(id, "", 100, k), 1);
+            api_kept *const made = make(id, "", 100, k);
+            pgd_buf_putf(&made->items, "%s\n", id);
+            api_store_put(s, made, 1);
             k = NULL;
         }
         api_kept_release(&k);
@@ -148,55 +182,34 @@ static void threads_may_put_get_and_remove(void **state) {
 
 /* ---- through the API ---- */
 
-static void create(rig *r, const char *tenant, const char *body, rig_reply *out, char id[64]) {
-    const pgd_api_request rq = {.route = PGD_ROUTE_RESPONSES, .tenant = pgd_sv_c(tenant)};
-    rig_finish(r, rig_begin_as(r, &rq, body), out);
-    if (out->status != 200) return;
-    pgd_json_doc *doc = test_json(out->body.p, out->body.n);
-    pgd_sv s;
-    assert_true(pgd_json_as_str(test_at(pgd_json_root(doc), "id"), &s));
-    (void)snprintf(id, 64, "%s", s.p);
-    pgd_json_free(&doc);
-}
-
-static int ask(rig *r, pgd_route route, const char *tenant, const char *id, const char *query,
-               bool remove, rig_reply *out) {
-    const pgd_api_request rq = {.route = route,
-                                .tenant = pgd_sv_c(tenant),
-                                .arg = pgd_sv_c(id),
-                                .query = pgd_sv_c(query),
-                                .remove = remove};
-    rig_finish(r, rig_begin_as(r, &rq, ""), out);
-    return out->status;
-}
-
 static void a_response_can_be_read_again_by_its_tenant_alone(void **state) {
     (void)state;
     rig r;
     rig_open(&r, &(rig_options){0});
     rig_reply made, got;
     char id[64];
-    create(&r, "one", "{\"model\":\"small\",\"input\":\"hi\",\"max_output_tokens\":3}", &made, id);
+    rig_respond(&r, "one", "{\"model\":\"small\",\"input\":\"hi\",\"max_output_tokens\":3}", &made,
+                id);
     assert_int_equal(made.status, 200);
-    assert_int_equal(ask(&r, PGD_ROUTE_RESPONSE, "two", id, "", false, &got), 404);
+    assert_int_equal(rig_ask(&r, PGD_ROUTE_RESPONSE, "two", id, "", false, &got), 404);
     rig_reply_fini(&got);
-    assert_int_equal(ask(&r, PGD_ROUTE_RESPONSE, "one", id, "", false, &got), 200);
+    assert_int_equal(rig_ask(&r, PGD_ROUTE_RESPONSE, "one", id, "", false, &got), 200);
     assert_string_equal(got.body.p, made.body.p);
     rig_reply_fini(&got);
-    assert_int_equal(ask(&r, PGD_ROUTE_RESPONSE, "two", id, "", true, &got), 404);
+    assert_int_equal(rig_ask(&r, PGD_ROUTE_RESPONSE, "two", id, "", true, &got), 404);
     rig_reply_fini(&got);
-    assert_int_equal(ask(&r, PGD_ROUTE_RESPONSE, "one", id, "", true, &got), 200);
+    assert_int_equal(rig_ask(&r, PGD_ROUTE_RESPONSE, "one", id, "", true, &got), 200);
     assert_non_null(strstr(got.body.p, "\"deleted\":true"));
     rig_reply_fini(&got);
-    assert_int_equal(ask(&r, PGD_ROUTE_RESPONSE, "one", id, "", false, &got), 404);
+    assert_int_equal(rig_ask(&r, PGD_ROUTE_RESPONSE, "one", id, "", false, &got), 404);
     rig_reply_fini(&got);
     rig_reply_fini(&made);
     /* not kept when that is not wanted */
-    create(&r, "one",
-           "{\"model\":\"small\",\"input\":\"hi\",\"max_output_tokens\":3,\"store\":false}", &made,
-           id);
+    rig_respond(&r, "one",
+                "{\"model\":\"small\",\"input\":\"hi\",\"max_output_tokens\":3,\"store\":false}",
+                &made, id);
     assert_non_null(strstr(made.body.p, "\"store\":false"));
-    assert_int_equal(ask(&r, PGD_ROUTE_RESPONSE, "one", id, "", false, &got), 404);
+    assert_int_equal(rig_ask(&r, PGD_ROUTE_RESPONSE, "one", id, "", false, &got), 404);
     rig_reply_fini(&got);
     rig_reply_fini(&made);
     rig_close(&r);
@@ -208,11 +221,12 @@ static void input_items_come_in_pages(void **state) {
     rig_open(&r, &(rig_options){0});
     rig_reply made, got;
     char id[64];
-    create(&r, "",
-           "{\"model\":\"small\",\"max_output_tokens\":1,\"input\":[{\"role\":\"user\",\"content\":"
-           "\"a,\\nb\"},{\"type\":\"message\",\"role\":\"assistant\",\"id\":\"msg_x\",\"content\":"
-           "\"c\"},{\"role\":\"user\",\"content\":[{\"type\":\"input_text\",\"text\":\"d\"}]}]}",
-           &made, id);
+    rig_respond(
+        &r, "",
+        "{\"model\":\"small\",\"max_output_tokens\":1,\"input\":[{\"role\":\"user\",\"content\":"
+        "\"a,\\nb\"},{\"type\":\"message\",\"role\":\"assistant\",\"id\":\"msg_x\",\"content\":"
+        "\"c\"},{\"role\":\"user\",\"content\":[{\"type\":\"input_text\",\"text\":\"d\"}]}]}",
+        &made, id);
     assert_int_equal(made.status, 200);
     static const char *const cases[][3] = {{"order=asc", "a,\nb|c|d|", "false"},
                                            {"", "d|c|a,\nb|", "false"},
@@ -222,7 +236,7 @@ static void input_items_come_in_pages(void **state) {
                                            {"after=msg_x", "a,\nb|", "false"},
                                            {"after=nothing", "", "false"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        assert_int_equal(ask(&r, PGD_ROUTE_INPUT_ITEMS, "", id, cases[i][0], false, &got), 200);
+        assert_int_equal(rig_ask(&r, PGD_ROUTE_INPUT_ITEMS, "", id, cases[i][0], false, &got), 200);
         pgd_json_doc *doc = test_json(got.body.p, got.body.n);
         pgd_buf texts = {0};
         pgd_buf_puts(&texts, "");
@@ -259,10 +273,10 @@ static void a_conversation_goes_on_from_a_response(void **state) {
     rig_open(&r, &(rig_options){0});
     rig_reply one, two, again;
     char first[64], second[64], body[512];
-    create(&r, "t",
-           "{\"model\":\"small\",\"input\":\"hi\",\"instructions\":\"only here\","
-           "\"max_output_tokens\":4,\"seed\":1}",
-           &one, first);
+    rig_respond(&r, "t",
+                "{\"model\":\"small\",\"input\":\"hi\",\"instructions\":\"only here\","
+                "\"max_output_tokens\":4,\"seed\":1}",
+                &one, first);
     (void)snprintf(body, sizeof body,
                    "{\"model\":\"small\",\"input\":\"more\",\"max_output_tokens\":4,\"stream\":true"
                    ",\"previous_response_id\":\"%s\"}",
@@ -287,7 +301,7 @@ static void a_conversation_goes_on_from_a_response(void **state) {
     pgd_json_free(&doc);
     pgd_buf_puts(&by_hand, ",{\"role\":\"user\",\"content\":\"more\"}]}");
     char third[64];
-    create(&r, "t", by_hand.p, &again, third);
+    rig_respond(&r, "t", by_hand.p, &again, third);
     assert_int_equal(again.status, 200);
     char usage[64];
     (void)snprintf(usage, sizeof usage, "\"usage\":{\"input_tokens\":%lld,",
@@ -298,11 +312,11 @@ static void a_conversation_goes_on_from_a_response(void **state) {
                    "{\"model\":\"small\",\"input\":\"x\",\"max_output_tokens\":1,"
                    "\"previous_response_id\":\"%s\"}",
                    second);
-    create(&r, "t", body, &again, third);
+    rig_respond(&r, "t", body, &again, third);
     assert_int_equal(again.status, 200);
     assert_true(prompt_tokens(&again) > 0);
     rig_reply_fini(&again);
-    create(&r, "other", body, &again, third);
+    rig_respond(&r, "other", body, &again, third);
     assert_int_equal(again.status, 404);
     assert_non_null(strstr(again.body.p, "\"code\":\"previous_response_not_found\""));
     rig_reply_fini(&again);
@@ -318,245 +332,15 @@ static void without_a_table_nothing_is_kept(void **state) {
     rig_open(&r, &(rig_options){.no_store = true});
     rig_reply p;
     char id[64];
-    create(&r, "", "{\"model\":\"small\",\"input\":\"hi\",\"max_output_tokens\":1}", &p, id);
+    rig_respond(&r, "", "{\"model\":\"small\",\"input\":\"hi\",\"max_output_tokens\":1}", &p, id);
     assert_int_equal(p.status, 200);
     assert_non_null(strstr(p.body.p, "\"store\":false"));
     rig_reply_fini(&p);
-    assert_int_equal(ask(&r, PGD_ROUTE_RESPONSE, "", id, "", false, &p), 404);
+    assert_int_equal(rig_ask(&r, PGD_ROUTE_RESPONSE, "", id, "", false, &p), 404);
     rig_reply_fini(&p);
     rig_expect_error(&r, PGD_ROUTE_RESPONSES,
                      "{\"model\":\"small\",\"input\":\"hi\",\"previous_response_id\":\"resp_1\"}",
                      400, "previous_response_id", "previous_response_not_found");
-    rig_close(&r);
-}
-
-/* ---- in the background ---- */
-
-#define BEHIND(extra)                                                                              \
-    "{\"model\":\"small\",\"input\":\"hi\",\"seed\":3,\"ignore_eos\":true,\"background\":"         \
-    "true" extra "}"
-
-/* The status of a response, "" where the answer is an error. */
-static void expect_status(rig *r, const char *tenant, const char *id, const char *status) {
-    rig_reply p;
-    char want[64];
-    (void)ask(r, PGD_ROUTE_RESPONSE, tenant, id, "", false, &p);
-    (void)snprintf(want, sizeof want, "\"status\":\"%s\"", status);
-    if (!strstr(p.body.p, *status ? want : "\"error\":{"))
-        fail_msg("'%s' is not the status of %s", status, p.body.p);
-    rig_reply_fini(&p);
-}
-
-static void begin_behind(rig *r, const char *tenant, const char *body, char id[64]) {
-    rig_reply p;
-    create(r, tenant, body, &p, id);
-    if (p.status != 200) fail_msg("%s", p.body.p);
-    assert_non_null(strstr(p.body.p, "\"status\":\"queued\""));
-    assert_non_null(strstr(p.body.p, "\"background\":true"));
-    rig_reply_fini(&p);
-}
-
-static void a_response_in_the_background_can_be_watched(void **state) {
-    (void)state;
-    rig r;
-    rig_reply p, plain;
-    char id[64], other[64], body[256];
-    rig_open(&r, &(rig_options){0});
-    r.hold_engine = true;
-    begin_behind(&r, "t", BEHIND(",\"max_output_tokens\":8"), id);
-    assert_int_equal(pgd_api_active(r.api), 1);
-    expect_status(&r, "t", id, "queued");
-    expect_status(&r, "other", id, "");
-    assert_int_equal(ask(&r, PGD_ROUTE_INPUT_ITEMS, "t", id, "", false, &p), 200);
-    assert_non_null(strstr(p.body.p, "\"text\":\"hi\""));
-    rig_reply_fini(&p);
-    assert_int_equal(ask(&r, PGD_ROUTE_RESPONSE, "t", id, "", true, &p), 400);
-    rig_reply_fini(&p);
-    (void)snprintf(body, sizeof body,
-                   "{\"model\":\"small\",\"input\":\"x\",\"previous_response_id\":\"%s\"}", id);
-    create(&r, "t", body, &p, other);
-    assert_int_equal(p.status, 400);
-    assert_non_null(strstr(p.body.p, "\"code\":\"response_in_progress\""));
-    rig_reply_fini(&p);
-    r.hold_engine = false;
-    for (int i = 0; i < 4; i++)
-        rig_turn(&r);
-    expect_status(&r, "t", id, "in_progress");
-    rig_settle(&r);
-    assert_int_equal(pgd_api_active(r.api), 0);
-    /* the same as in front, but for what differs by itself */
-    assert_int_equal(ask(&r, PGD_ROUTE_RESPONSE, "t", id, "", false, &p), 200);
-    create(&r, "t",
-           "{\"model\":\"small\",\"input\":\"hi\",\"seed\":3,\"ignore_eos\":true,"
-           "\"max_output_tokens\":8}",
-           &plain, other);
-    pgd_json_doc *a = test_json(p.body.p, p.body.n), *b = test_json(plain.body.p, plain.body.n);
-    const pgd_json *const got = pgd_json_root(a), *const want = pgd_json_root(b);
-    test_str_is(got, "status", "incomplete");
-    pgd_sv text;
-    assert_true(pgd_json_as_str(test_at(want, "output.0.content.0.text"), &text) && text.n > 0);
-    test_str_is(got, "output.0.content.0.text", text.p);
-    assert_int_equal(test_int(got, "usage.output_tokens"), 8);
-    pgd_json_free(&a);
-    pgd_json_free(&b);
-    rig_reply_fini(&p);
-    rig_reply_fini(&plain);
-    assert_int_equal(ask(&r, PGD_ROUTE_INPUT_ITEMS, "t", id, "", false, &p), 200);
-    rig_reply_fini(&p);
-    create(&r, "t", body, &p, other); /* and it can be gone on from */
-    assert_int_equal(p.status, 200);
-    rig_reply_fini(&p);
-    rig_close(&r);
-}
-
-static void cancelling_ends_what_runs_in_the_background(void **state) {
-    (void)state;
-    rig r;
-    rig_reply p;
-    char id[64];
-    rig_open(&r, &(rig_options){0});
-    for (int queued = 0; queued < 2; queued++) {
-        r.hold_engine = queued;
-        begin_behind(&r, "t", BEHIND(""), id);
-        for (int i = 0; i < 6; i++)
-            rig_turn(&r);
-        assert_int_equal(ask(&r, PGD_ROUTE_RESPONSE_CANCEL, "other", id, "", false, &p), 404);
-        rig_reply_fini(&p);
-        expect_status(&r, "t", id, queued ? "queued" : "in_progress");
-        assert_int_equal(ask(&r, PGD_ROUTE_RESPONSE_CANCEL, "t", id, "", false, &p), 200);
-        assert_non_null(strstr(p.body.p, "\"status\":\"cancelled\""));
-        assert_non_null(strstr(p.body.p, "\"background\":true"));
-        rig_reply_fini(&p);
-        rig_turn(&r);
-        expect_status(&r, "t", id, "cancelled");
-        assert_int_equal(pgd_api_active(r.api), 0);
-        assert_int_equal(ask(&r, PGD_ROUTE_RESPONSE_CANCEL, "t", id, "", false, &p), 200);
-        rig_reply_fini(&p);
-        assert_int_equal(ask(&r, PGD_ROUTE_RESPONSE, "t", id, "", true, &p), 200);
-        rig_reply_fini(&p);
-    }
-    rig_close(&r);
-}
-
-/* What nobody was told of ends with its client, what somebody was told of does not. */
-static void a_client_may_leave_what_runs_in_the_background(void **state) {
-    (void)state;
-    rig r;
-    char id[64];
-    rig_open(&r, &(rig_options){0});
-    const pgd_api_request rq = {.route = PGD_ROUTE_RESPONSES};
-    pgd_call *c = rig_begin_as(&r, &rq, BEHIND(",\"max_output_tokens\":8"));
-    rig_wait(&r, c);
-    (void)snprintf(id, sizeof id, "%s", c->id);
-    pgd_call_abort(c);
-    pgd_call_release(&c);
-    rig_settle(&r);
-    expect_status(&r, "", id, "incomplete");
-    c = rig_begin_as(&r, &rq, BEHIND(""));
-    (void)snprintf(id, sizeof id, "%s", c->id);
-    pgd_call_release(&c);
-    rig_settle(&r);
-    expect_status(&r, "", id, "");
-    /* a transport that is slow to take the answer finds it as it was, whatever came meanwhile */
-    c = rig_begin_as(&r, &rq, BEHIND(",\"max_output_tokens\":8"));
-    rig_wait_prepared(&r, c);
-    rig_settle(&r);
-    rig_reply p;
-    rig_finish(&r, c, &p);
-    assert_non_null(strstr(p.body.p, "\"status\":\"queued\""));
-    rig_reply_fini(&p);
-    rig_close(&r);
-}
-
-static void work_in_the_background_counts_and_is_bounded(void **state) {
-    (void)state;
-    rig r;
-    rig_reply p;
-    char id[64];
-    rig_open(&r, &(rig_options){.max_queued = 1, .deadline_ns = 20000000});
-    begin_behind(&r, "", BEHIND(""), id);
-    rig_expect_error(&r, PGD_ROUTE_RESPONSES, "{\"model\":\"small\",\"input\":\"hi\"}", 503, NULL,
-                     "server_overloaded");
-    rig_settle(&r); /* the deadline ends it */
-    assert_int_equal(ask(&r, PGD_ROUTE_RESPONSE, "", id, "", false, &p), 200);
-    assert_non_null(strstr(p.body.p, "\"status\":\"failed\""));
-    assert_non_null(strstr(p.body.p, "\"code\":\"timeout\""));
-    rig_reply_fini(&p);
-    rig_close(&r);
-    rig_open(&r, &(rig_options){.fail_at_step = 3});
-    begin_behind(&r, "", BEHIND(""), id);
-    rig_settle(&r);
-    expect_status(&r, "", id, "failed");
-    rig_close(&r);
-}
-
-static void what_could_not_be_read_later_is_refused(void **state) {
-    (void)state;
-    rig r;
-    rig_open(&r, &(rig_options){0});
-    rig_expect_error(&r, PGD_ROUTE_RESPONSES, BEHIND(",\"store\":false"), 400, "background",
-                     "invalid_value");
-    rig_expect_error(&r, PGD_ROUTE_RESPONSES, BEHIND(",\"stream\":true"), 400, "stream",
-                     "unsupported_value");
-    rig_expect_error(&r, PGD_ROUTE_RESPONSES,
-                     "{\"model\":\"small\",\"input\":\"hi\",\"background\":1}", 400, "background",
-                     "invalid_type");
-    rig_close(&r);
-    rig_open(&r, &(rig_options){.no_store = true});
-    rig_expect_error(&r, PGD_ROUTE_RESPONSES, BEHIND(""), 400, "background", "invalid_value");
-    rig_close(&r);
-}
-
-typedef struct watcher {
-    rig *r;
-    const char *id;
-    uint32_t n_seen;
-} watcher;
-
-static void wake_nobody(void *ctx) {
-    (void)ctx;
-}
-
-/* Another loop's thread: reads the response until it has ended. */
-static void *watch(void *arg) {
-    watcher *const w = arg;
-    pgd_api_loop *l = NULL;
-    bool ended = pgd_api_loop_create(w->r->api, wake_nobody, NULL, &l) != PGD_OK;
-    while (!ended) {
-        const pgd_route routes[] = {PGD_ROUTE_INPUT_ITEMS, PGD_ROUTE_RESPONSE};
-        for (int i = 0; i < 2; i++) {
-            pgd_buf none = {0};
-            const pgd_api_request rq = {
-                .route = routes[i], .tenant = PGD_SV("t"), .arg = pgd_sv_c(w->id), .body = &none};
-            pgd_call *c = pgd_api_begin(l, &rq);
-            if (pgd_call_http_status(c) != 200) ended = true;
-            pgd_buf *const out = pgd_call_output(c);
-            if (i &&
-                pgd_sv_find(pgd_buf_sv(out), PGD_SV("\"incomplete_details\":{"), 0) != SIZE_MAX)
-                ended = true;
-            else if (i && !ended)
-                w->n_seen++;
-            pgd_call_release(&c);
-        }
-    }
-    pgd_api_loop_destroy(&l);
-    return NULL;
-}
-
-static void other_threads_may_watch_the_background(void **state) {
-    (void)state;
-    rig r;
-    char id[64];
-    pthread_t t;
-    rig_open(&r, &(rig_options){.threaded = true});
-    begin_behind(&r, "t", BEHIND(",\"max_output_tokens\":100"), id);
-    watcher w = {.r = &r, .id = id};
-    assert_int_equal(pthread_create(&t, NULL, watch, &w), 0);
-    while (pgd_api_active(r.api))
-        rig_turn(&r);
-    pthread_join(t, NULL);
-    expect_status(&r, "t", id, "incomplete");
-    print_message("read %u times before the end\n", w.n_seen);
     rig_close(&r);
 }
 
@@ -565,17 +349,12 @@ int main(void) {
         cmocka_unit_test(the_least_recently_used_leaves_first),
         cmocka_unit_test(time_and_bytes_are_bounded),
         cmocka_unit_test(a_beginning_lives_and_counts_as_long_as_its_end),
+        cmocka_unit_test(items_are_found_as_long_as_their_responses),
         cmocka_unit_test(threads_may_put_get_and_remove),
         cmocka_unit_test(a_response_can_be_read_again_by_its_tenant_alone),
         cmocka_unit_test(input_items_come_in_pages),
         cmocka_unit_test(a_conversation_goes_on_from_a_response),
         cmocka_unit_test(without_a_table_nothing_is_kept),
-        cmocka_unit_test(a_response_in_the_background_can_be_watched),
-        cmocka_unit_test(cancelling_ends_what_runs_in_the_background),
-        cmocka_unit_test(a_client_may_leave_what_runs_in_the_background),
-        cmocka_unit_test(work_in_the_background_counts_and_is_bounded),
-        cmocka_unit_test(what_could_not_be_read_later_is_refused),
-        cmocka_unit_test(other_threads_may_watch_the_background),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

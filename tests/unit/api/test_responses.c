@@ -385,7 +385,7 @@ static void what_is_wrong_is_named_by_its_place_in_the_body(void **state) {
          "input[0].name"},
         {M "\"input\":[{\"type\":\"function_call\",\"name\":\"f\",\"arguments\":\"\"}]}",
          "input[0].call_id"},
-        {M "\"input\":[{\"type\":\"item_reference\",\"id\":\"x\"}]}", "input[0].type"},
+        {M "\"input\":[{\"type\":\"item_reference\",\"id\":\"x\"}]}", "input[0].id"},
         {M "\"input\":\"q\",\"reasoning\":\"high\"}", "reasoning"},
         {M "\"input\":\"q\",\"include\":\"all\"}", "include"},
         {M "\"input\":\"q\",\"tools\":[{\"type\":\"custom\"}]}", "tools[0].name"},
