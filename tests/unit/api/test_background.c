@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "api/call.h"
+#include "pagoda/mem.h"
 #include "rig.h"
 
 #define BEHIND(extra)                                                                              \
@@ -171,6 +172,51 @@ static void work_in_the_background_counts_and_is_bounded(void **state) {
     rig_close(&r);
 }
 
+static void ignore_change(pgd_call *call, void *ctx) {
+    (void)call;
+    (void)ctx;
+}
+
+/* A drain with its n-th allocation failing, unless one has failed already. */
+static void drain_without(rig *r, int64_t n, bool *fired) {
+    if (!*fired) (void)pgd_mem_fail_after(n);
+    pgd_api_loop_drain(r->loop, ignore_change, NULL);
+    *fired = pgd_mem_fail_after(-1) || *fired;
+}
+
+static bool run_without(rig *r, int64_t n) {
+    bool fired = false;
+    pgd_call *c = rig_begin(r, PGD_ROUTE_RESPONSES, BEHIND(",\"max_output_tokens\":8"));
+    pgd_api_loop_wait(r->loop);
+    drain_without(r, n, &fired);
+    assert_int_equal(pgd_call_get_state(c), PGD_CALL_DONE);
+    assert_true(pgd_call_http_status(c) == 200 || (fired && pgd_call_http_status(c) == 503));
+    pgd_call_release(&c);
+    for (int i = 0; i < 100 && pgd_api_active(r->api); i++) {
+        (void)pgd_engine_step(r->engine); /* its own allocations are not the subject here */
+        drain_without(r, n, &fired);
+    }
+    assert_int_equal(pgd_api_active(r->api), 0);
+    rig_settle(r);
+    return fired;
+}
+
+static void a_failed_allocation_ends_the_work_and_leaves_nothing(void **state) {
+    (void)state;
+    rig r;
+    int64_t n = 0;
+    char id[64];
+    rig_open(&r, &(rig_options){0});
+    while (run_without(&r, n))
+        n++;
+    print_message("%d allocations a drain at most\n", (int)n);
+    assert_true(n > 2);
+    begin_behind(&r, "", BEHIND(",\"max_output_tokens\":8"), id);
+    rig_settle(&r);
+    expect_status(&r, "", id, "incomplete");
+    rig_close(&r);
+}
+
 static void what_could_not_be_read_later_is_refused(void **state) {
     (void)state;
     rig r;
@@ -247,6 +293,7 @@ int main(void) {
         cmocka_unit_test(cancelling_ends_what_runs_in_the_background),
         cmocka_unit_test(a_client_may_leave_what_runs_in_the_background),
         cmocka_unit_test(work_in_the_background_counts_and_is_bounded),
+        cmocka_unit_test(a_failed_allocation_ends_the_work_and_leaves_nothing),
         cmocka_unit_test(what_could_not_be_read_later_is_refused),
         cmocka_unit_test(other_threads_may_watch_the_background),
     };

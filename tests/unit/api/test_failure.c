@@ -40,17 +40,23 @@ static const struct {
      "\"name\":\"f\"}]}],\"include\":[\"message.output_text.logprobs\"]}"},
     {PGD_ROUTE_RESPONSES, "{\"model\":\"small\",\"max_output_tokens\":4,\"seed\":1,\"input\":"
                           "\"q\",\"previous_response_id\":\"resp_kept\"}"},
+    {PGD_ROUTE_RESPONSES,
+     "{\"model\":\"small\",\"max_output_tokens\":4,\"seed\":1,\"input\":[{\"role\":\"user\","
+     "\"content\":\"q\"},{\"type\":\"item_reference\",\"id\":\"msg_kept\"},{\"role\":\"user\","
+     "\"content\":\"q\"}]}"},
 };
 enum { N_CASES = sizeof cases / sizeof cases[0] };
 
-/* What the last case goes on from. */
+/* What the last cases go on from. */
 static void keep_one(rig *r) {
     api_kept *const k = api_kept_create(NULL);
     assert_non_null(k);
     pgd_buf_puts(&k->id, "resp_kept");
     pgd_buf_puts(&k->input, "{\"id\":\"a\",\"role\":\"user\",\"content\":\"q\"}");
-    pgd_buf_puts(&k->object, "{\"output\":[{\"type\":\"message\",\"role\":\"assistant\","
-                             "\"content\":[{\"type\":\"output_text\",\"text\":\"a\"}]}]}");
+    pgd_buf_puts(&k->items, "msg_kept\n");
+    pgd_buf_puts(&k->object,
+                 "{\"output\":[{\"type\":\"message\",\"id\":\"msg_kept\",\"role\":\"assistant\","
+                 "\"content\":[{\"type\":\"output_text\",\"text\":\"a\"}]}]}");
     api_store_put(r->api->store, k, 0);
 }
 
