@@ -17,24 +17,26 @@ static bool is_reference(const pgd_json *item) {
     return api_has_type(item, "item_reference");
 }
 
+/* Errors: it is among `seen`, made when it is NULL. */
+static pgd_status see_once(api_reader *r, pgd_strmap **seen, pgd_sv id) {
+    uint64_t before;
+    char quoted[API_QUOTE_BYTES];
+    if (*seen && pgd_strmap_get(*seen, id, &before))
+        return api_fail(r->e, PGD_E_INVALID, "invalid_value", "input",
+                        "Duplicate item found with id %s. Remove duplicate items from your input "
+                        "and try again.",
+                        api_quote(quoted, id));
+    const bool made = *seen || pgd_strmap_create(seen, 16) == PGD_OK;
+    return made && pgd_strmap_put(*seen, id, 1) == PGD_OK ? PGD_OK : api_fail_nomem(r->e);
+}
+
 pgd_status api_check_references(api_reader *r, const pgd_json *input) {
     pgd_status st = PGD_OK;
     pgd_strmap *seen = NULL;
     pgd_sv id;
-    uint64_t before;
-    char quoted[API_QUOTE_BYTES];
-    for (const pgd_json *v = pgd_json_first(input); v && st == PGD_OK; v = pgd_json_next(v)) {
-        if (!is_reference(v) || !pgd_json_as_str(pgd_json_get(v, "id"), &id)) continue;
-        if (!seen && pgd_strmap_create(&seen, 16) != PGD_OK)
-            st = api_fail_nomem(r->e);
-        else if (pgd_strmap_get(seen, id, &before))
-            st = api_fail(r->e, PGD_E_INVALID, "invalid_value", "input",
-                          "Duplicate item found with id %s. Remove duplicate items from your input "
-                          "and try again.",
-                          api_quote(quoted, id));
-        else if (pgd_strmap_put(seen, id, 1) != PGD_OK)
-            st = api_fail_nomem(r->e);
-    }
+    for (const pgd_json *v = pgd_json_first(input); v && st == PGD_OK; v = pgd_json_next(v))
+        if (is_reference(v) && pgd_json_as_str(pgd_json_get(v, "id"), &id))
+            st = see_once(r, &seen, id);
     pgd_strmap_destroy(&seen);
     return st;
 }

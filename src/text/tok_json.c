@@ -139,7 +139,7 @@ typedef struct walk {
 } walk;
 
 static pgd_status walk_node(const walk *w, const pgd_json *node, const pgd_tj_path *at, int depth) {
-    pgd_sv type;
+    pgd_sv type = {"", 0};
     if (depth > MAX_DEPTH) return pgd_fail(w->err, PGD_E_LIMIT, "%s: nested too deep", at->s);
     PGD_TRY(pgd_tj_type(node, at, &type, w->err));
     if (!pgd_sv_eq(type, PGD_SV("Sequence"))) return w->visit(w->ctx, node, at, type);
