@@ -60,7 +60,8 @@ typedef struct pgd_plan_table {
     uint32_t off_pages; /* int32[n] in aux */
 } pgd_plan_table;
 
-/* Copy the first n_tokens of page src to page dst, all layers. */
+/* Copy the first n_tokens of page src to page dst, all layers. The copies of a plan run side by
+ * side: a page that one of them writes is neither read nor written by another. */
 typedef struct pgd_plan_copy {
     uint32_t src, dst, n_tokens, pad_;
 } pgd_plan_copy;

@@ -17,7 +17,7 @@ typedef struct checker {
     const char *base;
     const pgd_plan_limits *lim;
     pgd_error *err;
-    uint8_t seen[PGD_PLAN_MAX_SLOTS / 8]; /* slots met in the section being read */
+    uint8_t seen[PGD_PLAN_MAX_SLOTS / 8]; /* slots (or pages) met in the section being read */
 } checker;
 
 static pgd_status bad(const checker *c, const char *what, uint64_t index, int64_t got,
@@ -199,7 +199,36 @@ static pgd_status check_tables(const checker *c) {
     return PGD_OK;
 }
 
-static pgd_status check_copies(const checker *c) {
+/* The place of a page in `seen`, which is smaller than the pool: a bit that is set only says that
+ * it is worth looking. */
+static bool marked(const checker *c, uint32_t page) {
+    const uint32_t bit = page % PGD_PLAN_MAX_SLOTS;
+    return c->seen[bit / 8] >> (bit % 8) & 1;
+}
+
+static bool is_target(const pgd_plan_copy *y, uint32_t n, uint32_t page) {
+    for (uint32_t i = 0; i < n; i++)
+        if (y[i].dst == page) return true;
+    return false;
+}
+
+/* A device runs the copies side by side: what one writes no other may read or write. */
+static pgd_status check_copies_apart(checker *c) {
+    const pgd_plan_copy *const y = at(c, c->p->off_copy);
+    memset(c->seen, 0, sizeof c->seen);
+    for (uint32_t i = 0; i < c->p->n_copy; i++) {
+        const uint32_t bit = y[i].dst % PGD_PLAN_MAX_SLOTS;
+        if (marked(c, y[i].dst) && is_target(y, i, y[i].dst))
+            return bad(c, "copy dst of two copies", i, y[i].dst, 1);
+        c->seen[bit / 8] = (uint8_t)(c->seen[bit / 8] | 1U << (bit % 8));
+    }
+    for (uint32_t i = 0; i < c->p->n_copy; i++)
+        if (marked(c, y[i].src) && is_target(y, c->p->n_copy, y[i].src))
+            return bad(c, "copy src is the dst of another copy", i, y[i].src, 0);
+    return PGD_OK;
+}
+
+static pgd_status check_copies(checker *c) {
     const pgd_plan_copy *y = at(c, c->p->off_copy);
     for (uint32_t i = 0; i < c->p->n_copy; i++, y++) {
         if (y->src >= c->lim->n_pages) return bad(c, "copy src", i, y->src, c->lim->n_pages);
@@ -208,7 +237,7 @@ static pgd_status check_copies(const checker *c) {
         if (y->n_tokens == 0 || y->n_tokens > c->lim->page_tokens)
             return bad(c, "copy n_tokens", i, y->n_tokens, c->lim->page_tokens);
     }
-    return PGD_OK;
+    return check_copies_apart(c);
 }
 
 pgd_status pgd_plan_check(const void *blob, size_t bytes, const pgd_plan_limits *lim,

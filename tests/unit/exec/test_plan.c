@@ -48,7 +48,7 @@ static uint32_t good_plan(void *out) {
     pw_table(&w, 2, 0, pages, 1);
     pw_table(&w, 0, 1, pages, 3);
     pw_copy(&w, 3, 4, 16);
-    pw_copy(&w, 4, 0, 1);
+    pw_copy(&w, 3, 0, 1);
     return pw_write(&w, out, ROOM);
 }
 
@@ -160,6 +160,9 @@ CORRUPT(c_copy_dst, copy(b, 0)->dst = 20)
 CORRUPT(c_copy_self, copy(b, 0)->dst = copy(b, 0)->src)
 CORRUPT(c_copy_n, copy(b, 0)->n_tokens = 17)
 CORRUPT(c_copy_none, copy(b, 1)->n_tokens = 0)
+CORRUPT(c_copy_same_target, copy(b, 1)->dst = copy(b, 0)->dst)
+CORRUPT(c_copy_chain, copy(b, 1)->src = copy(b, 0)->dst)
+CORRUPT(c_copy_chain_back, copy(b, 1)->dst = copy(b, 0)->src; copy(b, 1)->src = 9)
 
 #define CASE(name, text)                                                                           \
     { #name, name, text }
@@ -244,6 +247,9 @@ static const struct {
     CASE(c_copy_self, "copy dst"),
     CASE(c_copy_n, "copy n_tokens"),
     CASE(c_copy_none, "copy n_tokens"),
+    CASE(c_copy_same_target, "copy dst of two copies"),
+    CASE(c_copy_chain, "copy src is the dst of another copy"),
+    CASE(c_copy_chain_back, "copy src is the dst of another copy"),
 };
 
 static void a_good_plan_passes(void **state) {
@@ -396,6 +402,26 @@ static void the_room_holds_one_sequence_at_its_largest(void **state) {
     pgd_aligned_free(buf, lim.max_plan_bytes);
 }
 
+/* More pages than the marks of the check tell apart: pages that share a mark are no fault, and the
+ * fault among them is found. */
+static void pages_that_share_a_mark_are_told_apart(void **state) {
+    (void)state;
+    pgd_plan_limits lim = limits;
+    lim.n_pages = 4 * PGD_PLAN_MAX_SLOTS;
+    plan_buf b;
+    plan_writer w = {.step = 1};
+    pgd_error err = {0};
+    for (uint32_t i = 0; i < 8; i++) /* targets 1, 3, 5...; sources are those of one round more */
+        pw_copy(&w, PGD_PLAN_MAX_SLOTS + 2 * i + 1, 2 * i + 1, 16);
+    pw_copy(&w, 0, 2 * PGD_PLAN_MAX_SLOTS + 3, 16);
+    const uint32_t n = pw_write(&w, &b, ROOM);
+    if (pgd_plan_check(&b, n, &lim, &err) != PGD_OK) fail_msg("%s", err.msg);
+    copy(&b, 8)->src = 7;
+    b.p.digest = pgd_plan_digest(&b.p);
+    assert_int_equal(pgd_plan_check(&b, n, &lim, &err), PGD_E_INTERNAL);
+    assert_non_null(strstr(err.msg, "copy src is the dst of another copy (item 8): got 7"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_good_plan_passes),
@@ -405,6 +431,7 @@ int main(void) {
         cmocka_unit_test(a_plan_is_refused_when_short_unaligned_or_too_large),
         cmocka_unit_test(any_flipped_bit_is_found),
         cmocka_unit_test(random_words_never_read_outside),
+        cmocka_unit_test(pages_that_share_a_mark_are_told_apart),
         cmocka_unit_test(the_room_holds_one_sequence_at_its_largest),
     };
     return cmocka_run_group_tests_name("exec_plan", tests, NULL, NULL);
