@@ -20,12 +20,15 @@ typedef struct pgd_exec_info {
     pgd_plan_limits limits;
     uint32_t steps_in_flight;
     uint32_t max_model_len;
-    /* for the memory report */
-    uint64_t kv_bytes, weight_bytes, workspace_bytes, graph_bytes;
+    /* The memory plan. staging: the steps' plans and results on the host, pinned beside a GPU.
+     * graph_bytes is measured when they are recorded; 0 before, and without. */
+    uint64_t kv_bytes, weight_bytes, workspace_bytes, staging_bytes, graph_bytes;
+    uint64_t mem_total, mem_free; /* of the device when it was opened; 0: it has no memory */
+    bool host_memory;             /* the device's memory is the host's */
     /* Of the hidden states that results may have; 0: this executor reports none. */
     uint32_t hidden_width;
     pgd_dtype hidden_type;
-    const char *device_name; /* "cpu avx512bf16, 2 threads" */
+    char device_name[96]; /* "cpu avx512bf16, 2 threads" */
 } pgd_exec_info;
 
 /* Implemented by each executor; the first member of its struct. Thread: the engine's, except where
@@ -73,6 +76,11 @@ typedef struct pgd_exec_options {
  * mapped). Errors name the missing op, the memory that lacked, or the limit. */
 pgd_status pgd_exec_open(const pgd_model *model, const pgd_exec_options *opt,
                          _Atomic uint32_t *progress, pgd_exec **out, pgd_error *err);
+/* What pgd_exec_open would decide, without loading anything: opens the device, sizes, and closes it
+ * again. Same options, same errors; weight_bytes is what the files say, before the device's own
+ * padding. */
+pgd_status pgd_exec_plan(const pgd_model *model, const pgd_exec_options *opt, pgd_exec_info *out,
+                         pgd_error *err);
 /* Append the program of an executor of pgd_exec_open as text, one line for each operation of a
  * layer and of the head: name, operation, types and shape, and with opt.profile calls, time and
  * share. Thread: the engine's, with no step in flight. */

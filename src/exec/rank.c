@@ -132,16 +132,8 @@ static pgd_status alloc_kv(rank_exec *r, const sizing *z, pgd_error *err) {
 }
 
 static void write_info(rank_exec *r, const sizing *z) {
-    const pgd_model_spec *const s = pgd_model_get_spec(r->model);
-    r->info = (pgd_exec_info){.limits = z->limits,
-                              .steps_in_flight = z->steps_in_flight,
-                              .max_model_len = z->max_model_len,
-                              .kv_bytes = z->kv_bytes,
-                              .weight_bytes = r->weights.bytes,
-                              .workspace_bytes = z->workspace_bytes,
-                              .hidden_width = r->opt.hidden_states ? s->d_model : 0,
-                              .hidden_type = r->dev->act_type(r->dev, s->dtype),
-                              .device_name = r->dev->info.name};
+    sizing_tell(z, &r->opt, r->model, r->dev, &r->info);
+    r->info.weight_bytes = r->weights.bytes;
 }
 
 static pgd_status capture_graphs(rank_exec *r, pgd_error *err) {
@@ -454,38 +446,4 @@ uint64_t pgd_exec_busy_ns(const pgd_exec *x) {
     const rank_exec *const r = (const rank_exec *)x;
     PGD_ASSERT(x->info == rank_info);
     return atomic_load_explicit(&r->busy_ns, memory_order_relaxed);
-}
-
-static pgd_status open_cpu(const pgd_exec_options *opt, pgd_device **out, pgd_error *err) {
-    const pgd_cpu_options o = {.n_threads = opt->n_threads, .isa = opt->isa};
-    PGD_TRY(pgd_device_open_cpu(&o, out, err));
-    pgd_pool_pin_caller(pgd_device_cpu_pool(*out)); /* this is the rank thread */
-    return PGD_OK;
-}
-
-static pgd_status open_device(void *ctx, const pgd_exec_options *opt, pgd_device **out,
-                              pgd_error *err) {
-    const char *const name = opt->device ? opt->device : "cpu";
-    pgd_error why = {0};
-    (void)ctx;
-    if (strcmp(name, "cpu") == 0) return open_cpu(opt, out, err);
-    if (strcmp(name, "cuda") == 0) return pgd_device_open_cuda(out, err);
-    if (strcmp(name, "auto") != 0)
-        return pgd_fail(err, PGD_E_UNSUPPORTED, "--device is '%s', expected auto, cpu or cuda",
-                        name);
-    const pgd_status s = pgd_device_open_cuda(out, &why);
-    if (s != PGD_E_NOT_FOUND && s != PGD_E_UNSUPPORTED) { /* a GPU that fails is an error */
-        if (s != PGD_OK) *err = why;
-        return s;
-    }
-    /* no GPU is usual; one that cannot be used is worth a line */
-    pgd_log(s == PGD_E_UNSUPPORTED ? PGD_LOG_WARN : PGD_LOG_DEBUG, "exec", "using the CPU: %s",
-            why.msg);
-    return open_cpu(opt, out, err);
-}
-
-pgd_status pgd_exec_open(const pgd_model *model, const pgd_exec_options *opt,
-                         _Atomic uint32_t *progress, pgd_exec **out, pgd_error *err) {
-    const rank_device device = {.open = open_device};
-    return rank_open(model, opt, device, progress, out, err);
 }

@@ -3,13 +3,14 @@
  * Weights and workspace follow from the model and the step limits; the KV pool gets what the user
  * says, else on the CPU a quarter of the memory that is left, at most 4 GiB, and on a device with
  * memory of its own what the rest of --gpu-memory-utilization leaves (what other programs hold
- * counts as used). A context length that
- * the user asked for and that cannot be held is an error with the numbers; a default one is cut to
- * what the pool holds. Slots are twice max_seqs: a finished sequence keeps its slot until its last
- * step in flight has passed, while its successor already runs. Thread: the rank's. */
+ * counts as used). A context length that the user asked for and that cannot be held is an error
+ * with the numbers; a default one is cut to what the pool holds. Slots are twice max_seqs: a
+ * finished sequence keeps its slot until its last step in flight has passed, while its successor
+ * already runs. Thread: the rank's. */
 #include "sizing.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "loader.h"
 #include "program.h"
@@ -105,18 +106,24 @@ static void decide_device_limits(const pgd_model_spec *s, const pgd_device *dev,
                                     .dtype = s->dtype};
 }
 
+/* What each step in flight has on the host: rank.c allocates it. */
+static uint64_t step_bytes(const pgd_exec_options *o, const pgd_model_spec *s, pgd_device *dev,
+                           const pgd_plan_limits *l) {
+    const uint64_t hidden = o->hidden_states ? pgd_dtype_bytes(dev->act_type(dev, s->dtype)) : 0;
+    return l->max_plan_bytes + (dev->op[PGD_OP_LOGITS_MASK] ? pgd_plan_late_room(l) : 0) +
+           l->max_seqs * sizeof(pgd_sample_out) +
+           l->max_tokens * (sizeof(pgd_score_out) + hidden * s->d_model);
+}
+
 /* What a step needs, given the most pages there can be. */
 static pgd_status decide_work_space(const pgd_model_spec *s, pgd_device *dev, uint64_t max_pages,
                                     sizing *z, pgd_error *err) {
     const pgd_plan_limits *const l = &z->limits;
-    const uint64_t results = l->max_tokens * sizeof(pgd_score_out) +
-                             l->max_seqs * sizeof(pgd_sample_out) + l->max_plan_bytes;
     uint64_t own = 0;
     z->limits.n_pages = (uint32_t)(max_pages < MAX_PAGES ? max_pages : MAX_PAGES);
     decide_device_limits(s, dev, z);
     PGD_TRY(dev->work_space(dev, &z->device, &own, err));
-    z->workspace_bytes = program_bytes(dev, s, l, z->max_model_len) + own +
-                         (dev->info.host_memory ? z->steps_in_flight * results : 0);
+    z->workspace_bytes = program_bytes(dev, s, l, z->max_model_len) + own;
     return PGD_OK;
 }
 
@@ -145,7 +152,9 @@ static pgd_status decide_pages(const pgd_exec_options *o, const pgd_model_spec *
     const uint64_t page = z->page_bytes * s->n_layers; /* of all layers */
     const uint64_t may = budget(o, &dev->info);
     PGD_TRY(decide_work_space(s, dev, (o->kv_bytes ? o->kv_bytes : may) / page, z, err));
-    const uint64_t fixed = z->weight_bytes + z->workspace_bytes;
+    z->staging_bytes = z->steps_in_flight * step_bytes(o, s, dev, &z->limits);
+    const uint64_t fixed =
+        z->weight_bytes + z->workspace_bytes + (dev->info.host_memory ? z->staging_bytes : 0);
     const uint64_t left = fixed < may ? may - fixed : 0;
     const uint64_t share = dev->info.host_memory ? left / KV_SHARE : left;
     uint64_t kv = o->kv_bytes;
@@ -169,6 +178,25 @@ static pgd_status decide_pages(const pgd_exec_options *o, const pgd_model_spec *
     z->max_model_len = z->limits.n_pages * z->limits.page_tokens;
     decide_pages_per_seq(z);
     return PGD_OK;
+}
+
+void sizing_tell(const sizing *z, const pgd_exec_options *opt, const pgd_model *model,
+                 pgd_device *dev, pgd_exec_info *out) {
+    const pgd_model_spec *const s = pgd_model_get_spec(model);
+    *out = (pgd_exec_info){.limits = z->limits,
+                           .steps_in_flight = z->steps_in_flight,
+                           .max_model_len = z->max_model_len,
+                           .kv_bytes = z->kv_bytes,
+                           .weight_bytes = z->weight_bytes,
+                           .workspace_bytes = z->workspace_bytes,
+                           .staging_bytes = z->staging_bytes,
+                           .mem_total = dev->info.mem_total,
+                           .mem_free = dev->info.mem_available,
+                           .host_memory = dev->info.host_memory,
+                           .hidden_width = opt->hidden_states ? s->d_model : 0,
+                           .hidden_type = dev->act_type(dev, s->dtype)};
+    _Static_assert(sizeof out->device_name == sizeof dev->info.name, "a name fits");
+    memcpy(out->device_name, dev->info.name, sizeof out->device_name);
 }
 
 pgd_status sizing_decide(const pgd_exec_options *opt, const pgd_model *model, pgd_device *dev,

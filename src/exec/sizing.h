@@ -11,6 +11,7 @@ typedef struct sizing {
     pgd_device_limits device; /* the same limits, as the device wants them */
     uint64_t page_bytes;      /* of one layer */
     uint64_t kv_bytes, weight_bytes, workspace_bytes;
+    uint64_t staging_bytes; /* plans and results of all steps in flight, on the host */
 } sizing;
 
 /* Decide all sizes from the options, the model and the memory there is, before anything is
@@ -18,5 +19,9 @@ typedef struct sizing {
  * range, PGD_E_NOMEM with what was needed and what there is. Thread: the rank's. */
 pgd_status sizing_decide(const pgd_exec_options *opt, const pgd_model *model, pgd_device *dev,
                          sizing *out, pgd_error *err);
+
+/* The same for those who ask an executor. */
+void sizing_tell(const sizing *z, const pgd_exec_options *opt, const pgd_model *model,
+                 pgd_device *dev, pgd_exec_info *out);
 
 #endif

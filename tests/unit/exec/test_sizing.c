@@ -82,9 +82,46 @@ static void the_embedding_and_the_plan_count_as_device_memory(void **state) {
     const pgd_plan_limits *l = &f.z.limits;
     const uint64_t results = l->max_tokens * sizeof(pgd_score_out) +
                              l->max_seqs * sizeof(pgd_sample_out) + l->max_plan_bytes;
-    assert_int_equal(f.z.workspace_bytes + l->max_plan_bytes + pgd_plan_late_room(l),
-                     space + f.z.steps_in_flight * results);
+    assert_int_equal(f.z.workspace_bytes + l->max_plan_bytes + pgd_plan_late_room(l), space);
+    const uint64_t staging = f.z.steps_in_flight * (results + pgd_plan_late_room(l));
+    assert_int_equal(f.z.staging_bytes, staging);
+    f.opt.hidden_states = true; /* of the activations' type: bf16 */
+    assert_int_equal(decide(&f), PGD_OK);
+    assert_int_equal(f.z.staging_bytes - staging,
+                     2ULL * f.z.steps_in_flight * l->max_tokens * s->d_model);
     fixture_close(&f);
+}
+
+/* What doctor shows is what serve would take: the plan without loading against the loaded. */
+static void a_plan_without_loading_says_what_loading_takes(void **state) {
+    (void)state;
+    pgd_error err = {0};
+    pgd_model *const model = golden_model("wide-llama-64-bf16");
+    const pgd_exec_options opt = small_options(64);
+    pgd_exec_info plan;
+    pgd_exec *x;
+    if (pgd_exec_plan(model, &opt, &plan, &err) != PGD_OK) fail_msg("%s", err.msg);
+    assert_int_equal(pgd_exec_open(model, &opt, NULL, &x, &err), PGD_OK);
+    const pgd_exec_info *const real = x->info(x);
+    assert_memory_equal(&plan.limits, &real->limits, sizeof plan.limits);
+    assert_string_equal(plan.device_name, real->device_name);
+    assert_int_equal(plan.max_model_len, real->max_model_len);
+    assert_int_equal(plan.kv_bytes, real->kv_bytes);
+    assert_int_equal(plan.workspace_bytes, real->workspace_bytes);
+    assert_int_equal(plan.staging_bytes, real->staging_bytes);
+    assert_int_equal(plan.mem_total, real->mem_total);
+    assert_true(plan.mem_free > 0 && plan.mem_free <= plan.mem_total);
+    /* panels are padded, so the packed weights are a little more */
+    assert_true(plan.weight_bytes <= real->weight_bytes);
+    assert_true(real->weight_bytes - plan.weight_bytes < real->weight_bytes / 8);
+    x->destroy(x);
+
+    pgd_exec_options bad = opt;
+    bad.kv_bytes = 1ULL << 60;
+    assert_int_equal(pgd_exec_plan(model, &bad, &plan, &err), PGD_E_NOMEM);
+    assert_non_null(strstr(err.msg, "lower --kv-cache-memory-bytes"));
+    pgd_model *m = model;
+    pgd_model_close(&m);
 }
 
 static void a_block_size_that_the_device_lacks_is_refused_by_name(void **state) {
@@ -105,6 +142,7 @@ int main(void) {
         cmocka_unit_test(the_pool_gets_what_the_share_leaves),
         cmocka_unit_test(an_asked_pool_beyond_the_share_is_refused_by_name),
         cmocka_unit_test(the_embedding_and_the_plan_count_as_device_memory),
+        cmocka_unit_test(a_plan_without_loading_says_what_loading_takes),
         cmocka_unit_test(a_block_size_that_the_device_lacks_is_refused_by_name),
     };
     return cmocka_run_group_tests_name("exec_sizing", tests, NULL, NULL);
