@@ -15,6 +15,7 @@ static const char *const HONOURED[] = {"type",
                                        "allOf",
                                        "anyOf",
                                        "oneOf",
+                                       "not",
                                        "$defs",
                                        "definitions",
                                        "properties",
@@ -67,6 +68,18 @@ static bool listed(const char *const *names, const char *name) {
     return false;
 }
 
+bool pgd_schema_says_nothing(const char *keyword) {
+    return listed(SAY_NOTHING, keyword) || strncmp(keyword, "x-", 2) == 0 ||
+           strcmp(keyword, "$defs") == 0 || strcmp(keyword, "definitions") == 0;
+}
+
+bool pgd_schema_holds(const pgd_json *in, const pgd_json *s) {
+    if (in == s) return true;
+    for (const pgd_json *c = pgd_json_first(in); c; c = pgd_json_next(c))
+        if (pgd_schema_holds(c, s)) return true;
+    return false;
+}
+
 /* ---- Errors ---- */
 
 static void put_token(pgd_buf *b, const char *s) {
@@ -102,6 +115,8 @@ uint32_t pgd_schema_fail(pgd_schema *sc, pgd_status st, const pgd_json *s, const
                          const char *what) {
     pgd_buf at = {0};
     if (sc->st != PGD_OK) return PGD_IR_FAIL;
+    for (const pgd_json *of = s; of; of = pgd_schema_made_of(sc, s))
+        s = of; /* no client knows schemas that were made here */
     pgd_buf_putc(&at, '#');
     if (s) (void)find_pointer(sc->root, s, &at);
     if (keyword) put_token(&at, keyword);
@@ -149,8 +164,7 @@ void pgd_parts_add(pgd_schema *sc, pgd_parts *p, const pgd_json *s, uintptr_t de
 static void check_keywords(pgd_schema *sc, const pgd_json *s) {
     for (const pgd_json *c = pgd_json_first(s); c && pgd_ir_step(sc->ir, 1); c = pgd_json_next(c)) {
         const char *const key = pgd_json_key(c);
-        if (listed(HONOURED, key) || listed(SAY_NOTHING, key) || strncmp(key, "x-", 2) == 0)
-            continue;
+        if (listed(HONOURED, key) || pgd_schema_says_nothing(key)) continue;
         (void)pgd_schema_fail(sc, PGD_E_UNSUPPORTED, s, key, "is not supported");
         return;
     }
@@ -201,7 +215,7 @@ static const pgd_json *child(const pgd_json *v, const char *token) {
     return c;
 }
 
-static const pgd_json *resolve(pgd_schema *sc, const pgd_json *s, const pgd_json *ref) {
+const pgd_json *pgd_schema_resolve(pgd_schema *sc, const pgd_json *s, const pgd_json *ref) {
     pgd_sv r;
     if (!pgd_json_as_str(ref, &r) || r.n == 0) {
         (void)pgd_schema_fail(sc, PGD_E_INVALID, s, "$ref", "is not a reference");
@@ -226,6 +240,19 @@ static const pgd_json *resolve(pgd_schema *sc, const pgd_json *s, const pgd_json
     return at;
 }
 
+/* What a `not` that is turned round says; one that stays is only looked at. */
+static void flatten_not(pgd_schema *sc, const pgd_json *s, pgd_parts *out) {
+    static const char *const kept[] = {"type", "const", "enum", "pattern", "additionalProperties"};
+    const pgd_json *const no = pgd_json_get(s, "not"), *list = pgd_schema_not(s, "enum");
+    bool stays = !no;
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
+        stays |= pgd_schema_not(s, kept[i]) != NULL;
+    if (list && pgd_json_typeof(list) != PGD_JSON_ARRAY)
+        (void)pgd_schema_fail(sc, PGD_E_INVALID, no, NULL, "enum is not an array");
+    const pgd_json *const turned = stays ? NULL : pgd_schema_negate(sc, no);
+    if (turned) pgd_parts_add(sc, out, turned, 0);
+}
+
 pgd_parts pgd_schema_flatten(pgd_schema *sc, const pgd_parts *p) {
     pgd_parts out = {.never = p->never};
     for (uint32_t i = 0; i < p->n; i++)
@@ -235,7 +262,7 @@ pgd_parts pgd_schema_flatten(pgd_schema *sc, const pgd_parts *p) {
         const pgd_json *const ref = pgd_json_get(s, "$ref"), *const all = pgd_json_get(s, "allOf");
         check_keywords(sc, s);
         if (ref) {
-            const pgd_json *const to = resolve(sc, s, ref);
+            const pgd_json *const to = pgd_schema_resolve(sc, s, ref);
             if (to == s) (void)pgd_schema_fail(sc, PGD_E_INVALID, s, "$ref", "refers to itself");
             if (to) pgd_parts_add(sc, &out, to, 0);
         }
@@ -243,6 +270,7 @@ pgd_parts pgd_schema_flatten(pgd_schema *sc, const pgd_parts *p) {
             (void)pgd_schema_fail(sc, PGD_E_INVALID, s, "allOf", "is not an array");
         for (const pgd_json *c = pgd_json_first(all); c; c = pgd_json_next(c))
             pgd_parts_add(sc, &out, c, 0);
+        flatten_not(sc, s, &out);
     }
     return out;
 }
@@ -291,18 +319,24 @@ static uint32_t type_bits(pgd_schema *sc, const pgd_json *s, const pgd_json *nam
     return 0;
 }
 
+static uint32_t types_of(pgd_schema *sc, const pgd_json *s, const pgd_json *t) {
+    uint32_t bits = 0;
+    if (pgd_json_typeof(t) != PGD_JSON_ARRAY) return type_bits(sc, s, t);
+    for (const pgd_json *c = pgd_json_first(t); c; c = pgd_json_next(c))
+        bits |= type_bits(sc, s, c);
+    return bits;
+}
+
 uint32_t pgd_schema_types(pgd_schema *sc, const pgd_parts *flat) {
     uint32_t all = PGD_T_ALL;
     for (uint32_t i = 0; i < flat->n; i++) {
         const pgd_json *const s = flat->v[i].s, *const t = pgd_json_get(s, "type");
-        uint32_t bits = 0;
-        if (!t) continue;
-        if (pgd_json_typeof(t) == PGD_JSON_ARRAY)
-            for (const pgd_json *c = pgd_json_first(t); c; c = pgd_json_next(c))
-                bits |= type_bits(sc, s, c);
-        else
-            bits = type_bits(sc, s, t);
-        all &= bits;
+        const pgd_json *const no = pgd_schema_not(s, "type");
+        if (t) all &= types_of(sc, s, t);
+        if (no) all &= ~types_of(sc, s, no);
+        /* values of other types have the pattern, and no members too many */
+        if (pgd_schema_not(s, "pattern")) all &= PGD_T_STRING;
+        if (pgd_schema_not(s, "additionalProperties")) all &= PGD_T_OBJECT;
     }
     return all;
 }
@@ -416,6 +450,7 @@ pgd_status pgd_schema_parse(pgd_ir *ir, const pgd_json *schema, pgd_json_space s
     pgd_parts_add(&sc, &p, schema, 0);
     *root = pgd_schema_goal(&sc, &p);
     run_queue(&sc);
+    pgd_schema_free_made(&sc);
     pgd_strmap_destroy(&sc.goals);
     pgd_arena_destroy(&sc.arena);
     if (sc.st == PGD_OK) sc.st = pgd_ir_check(ir, err);

@@ -28,7 +28,12 @@ typedef struct pgd_part {
     const pgd_json *s;
     uintptr_t decided; /* bits of pgd_decided; of pointer size so that there is no padding */
 } pgd_part;
-enum { PGD_DECIDED_ANY = 1, PGD_DECIDED_ONE = 2 };
+enum {
+    PGD_DECIDED_ANY = 1,
+    PGD_DECIDED_ONE = 2,
+    PGD_DECIDED_MEMBER = 4, /* which member there is beside those that a `not` lists */
+    PGD_DECIDED_OTHER = 8   /* one that no part lists */
+};
 
 /* Growing list of parts, in the compilation's arena. */
 typedef struct pgd_parts {
@@ -43,6 +48,8 @@ typedef struct pgd_goal {
     pgd_parts parts;
 } pgd_goal;
 
+typedef struct pgd_made pgd_made; /* a schema made here: schema_not.c */
+
 typedef struct pgd_schema {
     pgd_ir *ir;
     pgd_arena *arena;
@@ -50,6 +57,7 @@ typedef struct pgd_schema {
     pgd_json_space space;
     pgd_strmap *goals; /* bytes of parts -> pgd_goal */
     pgd_goal *first, *last;
+    pgd_made *made;
     uint32_t ws;           /* expression: whitespace between tokens */
     uint32_t json_char;    /* one character of a string, in any spelling */
     uint32_t counted_char; /* one character of a string known to be spelled the shortest way */
@@ -67,6 +75,12 @@ void pgd_parts_add(pgd_schema *sc, pgd_parts *p, const pgd_json *s, uintptr_t de
 pgd_parts pgd_schema_flatten(pgd_schema *sc, const pgd_parts *p);
 /* A reference to the rule of a goal; PGD_IR_FAIL when nothing can satisfy it. */
 uint32_t pgd_schema_goal(pgd_schema *sc, const pgd_parts *p);
+/* Where a $ref of s leads; NULL, with st set, when nowhere. */
+const pgd_json *pgd_schema_resolve(pgd_schema *sc, const pgd_json *s, const pgd_json *ref);
+/* Whether the keyword has no bearing on what is valid. */
+bool pgd_schema_says_nothing(const char *keyword);
+/* Whether s is somewhere in `in`. */
+bool pgd_schema_holds(const pgd_json *in, const pgd_json *s);
 /* Types that all parts allow. */
 uint32_t pgd_schema_types(pgd_schema *sc, const pgd_parts *flat);
 /* The first part with a disjunction to decide, and the keyword; NULL when there is none. */
@@ -76,6 +90,23 @@ bool pgd_schema_disjoint(pgd_schema *sc, const pgd_parts *a, const pgd_parts *b,
 /* flat, its disjunction `part`/`bit` decided for `branch`. */
 pgd_parts pgd_schema_decide(pgd_schema *sc, const pgd_parts *flat, uint32_t part, uintptr_t bit,
                             const pgd_json *branch);
+
+/* ---- Negation (schema_not.c) ---- */
+
+/* The schema of all values that x does not admit; NULL, with st set, when it has none here. */
+const pgd_json *pgd_schema_negate(pgd_schema *sc, const pgd_json *x);
+/* A keyword inside the `not` of s, where it is one that is not turned round. */
+const pgd_json *pgd_schema_not(const pgd_json *s, const char *keyword);
+/* Whether v is one of the values that flat must not be. */
+bool pgd_schema_excludes(const pgd_parts *flat, const pgd_json *v);
+bool pgd_schema_excludes_word(const pgd_parts *flat, const char *word); /* null, true, false */
+/* Texts (of strings without quotes) of the values of those types that flat must not be. */
+uint32_t pgd_schema_excluded(pgd_schema *sc, const pgd_parts *flat, uint32_t types);
+/* {"required": [the member's name]} */
+const pgd_json *pgd_schema_require(pgd_schema *sc, const pgd_json *member);
+/* What a schema that was made here was made of; NULL for others. */
+const pgd_json *pgd_schema_made_of(const pgd_schema *sc, const pgd_json *s);
+void pgd_schema_free_made(pgd_schema *sc);
 
 /* Largest lower, or smallest upper, count that a keyword states; `none` without one. */
 uint32_t pgd_schema_count(pgd_schema *sc, const pgd_parts *flat, const char *keyword, bool largest,

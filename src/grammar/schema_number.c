@@ -244,7 +244,11 @@ pgd_bounds pgd_schema_bounds(pgd_schema *sc, const pgd_parts *flat) {
     return b;
 }
 
-uint32_t pgd_schema_number(pgd_schema *sc, const pgd_parts *flat, uint32_t types) {
+/* Numbers that are no integers, also once they are doubles: the last digit is none of zero, and
+ * there are few enough. */
+static const char FRACTION[] = "-?(?:0|[1-9][0-9]{0,8})\\.[0-9]{0,5}[1-9]";
+
+static uint32_t numbers(pgd_schema *sc, const pgd_parts *flat, uint32_t types) {
     const pgd_bounds b = pgd_schema_bounds(sc, flat);
     uint32_t n_part = types & PGD_T_FRACTION ? FRACTION_DIGITS : 0, x = PGD_IR_FAIL;
     bool exponent = n_part > 0 && !b.has_lo && !b.has_hi;
@@ -273,4 +277,21 @@ uint32_t pgd_schema_number(pgd_schema *sc, const pgd_parts *flat, uint32_t types
         x = bounded(sc, &b, n_part);
     }
     return multiples == PGD_IR_FAIL ? x : pgd_ir_and(sc->ir, x, multiples);
+}
+
+uint32_t pgd_schema_number(pgd_schema *sc, const pgd_parts *flat, uint32_t types) {
+    const uint32_t not_these = pgd_schema_excluded(sc, flat, types & PGD_T_NUMBER);
+    uint32_t fractions = PGD_IR_FAIL, integers = PGD_IR_FAIL;
+    types &= PGD_T_NUMBER;
+    if (types == PGD_T_INT || (types && not_these == PGD_IR_FAIL && types != PGD_T_FRACTION)) {
+        const uint32_t x = numbers(sc, flat, types);
+        return not_these == PGD_IR_FAIL ? x : pgd_ir_diff(sc->ir, x, not_these);
+    }
+    /* integers apart: there, each has one spelling */
+    if (types & PGD_T_INT) integers = pgd_schema_number(sc, flat, PGD_T_INT);
+    if (sc->st == PGD_OK)
+        sc->st =
+            pgd_regex_parse(sc->ir, PGD_SV(FRACTION), PGD_CHARS_RAW, false, &fractions, sc->err);
+    fractions = pgd_ir_and(sc->ir, numbers(sc, flat, PGD_T_FRACTION), fractions);
+    return pgd_ir_alt2(sc->ir, integers, fractions);
 }

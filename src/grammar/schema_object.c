@@ -32,6 +32,7 @@ typedef struct object {
     pgd_strmap *index; /* name -> position */
     pattern patterns[MAX_PATTERNS];
     uint32_t n_patterns;
+    uint32_t others_due; /* members that must be there though nothing lists them */
 } object;
 
 static void add_prop(object *o, const char *name, bool required) {
@@ -110,6 +111,17 @@ static void collect(object *o) {
             else
                 (void)pgd_schema_fail(sc, PGD_E_NOMEM, NULL, NULL, "out of memory");
         }
+    }
+}
+
+/* What is known of negated closed objects: their members are none of the others. */
+static void collect_negated(object *o) {
+    for (uint32_t i = 0; i < o->flat->n; i++) {
+        const pgd_part *const p = &o->flat->v[i];
+        for (const pgd_json *c = pgd_json_first(pgd_schema_not(p->s, "properties")); c;
+             c = pgd_json_next(c))
+            add_prop(o, pgd_json_key(c), false);
+        if (p->decided & PGD_DECIDED_OTHER) o->others_due = 1;
     }
 }
 
@@ -222,10 +234,12 @@ static uint32_t with_comma(pgd_schema *sc, uint32_t written, uint32_t x) {
 }
 
 /* What follows all listed properties when `written` members are there. */
-static uint32_t finish(pgd_schema *sc, uint32_t written, uint32_t min, uint32_t max,
+static uint32_t finish(const object *o, uint32_t written, uint32_t min, uint32_t max,
                        uint32_t other) {
+    pgd_schema *const sc = o->sc;
     pgd_ir *const ir = sc->ir;
-    const uint32_t due = min > written ? min - written : 0;
+    const uint32_t few = min > written ? min - written : 0;
+    const uint32_t due = few > o->others_due ? few : o->others_due;
     const uint32_t room = max == PGD_IR_INF ? max : max > written ? max - written : 0;
     uint32_t x = PGD_IR_FAIL;
     if (written > max) return PGD_IR_FAIL;
@@ -260,7 +274,7 @@ static uint32_t positions(object *o, uint32_t min, uint32_t max, uint32_t other)
         for (uint32_t w = 0; w <= cap && w <= i + (last ? cap : 0) && ir->st == PGD_OK; w++) {
             uint32_t body = PGD_IR_FAIL;
             if (last) {
-                body = finish(sc, w, min, max, one);
+                body = finish(o, w, min, max, one);
             } else {
                 const uint32_t here = first + i * wide + w, next = here + wide;
                 const uint32_t then = pgd_ir_rule_ref(ir, w < cap ? next + 1 : next);
@@ -297,6 +311,7 @@ uint32_t pgd_schema_object(pgd_schema *sc, const pgd_parts *flat) {
     if (pgd_strmap_create(&o.index, 16) != PGD_OK)
         return pgd_schema_fail(sc, PGD_E_NOMEM, NULL, NULL, "out of memory for the grammar");
     collect(&o);
+    collect_negated(&o);
     uint32_t x = PGD_IR_FAIL;
     if (sc->st == PGD_OK && min <= max) {
         const uint32_t other = other_member(&o);

@@ -2,9 +2,9 @@
  *
  * A string without pattern or format may spell its characters in any way JSON allows; its length is
  * a counter. Patterns and formats are matched against the shortest spelling of each character, and
- * several of them, or one beside a length, are intersected as automata. Formats are patterns of our
- * own, each within what the RFCs allow; days of a month and leap years are right.
- * Thread: the caller's. */
+ * several of them, or one beside a length, are intersected as automata; what a string must not be
+ * is taken out likewise. Formats are patterns of our own, each within what the RFCs allow; days of
+ * a month and leap years are right. Thread: the caller's. */
 #include <string.h>
 
 #include "schema.h"
@@ -103,7 +103,14 @@ uint32_t pgd_schema_string(pgd_schema *sc, const pgd_parts *flat) {
         if (format && !pgd_json_as_str(format, &text))
             return pgd_schema_fail(sc, PGD_E_INVALID, s, "format", "is not a string");
         if (format) all = both(sc, all, format_expr(sc, s, text));
+        const pgd_json *const no = pgd_schema_not(s, "pattern");
+        if (no && !pgd_json_as_str(no, &text))
+            return pgd_schema_fail(sc, PGD_E_INVALID, s, "not",
+                                   "holds a pattern that is no string");
+        if (no) all = pgd_ir_diff(sc->ir, all, pattern_expr(sc, s, text));
     }
+    const uint32_t not_these = pgd_schema_excluded(sc, flat, PGD_T_STRING);
+    if (not_these != PGD_IR_FAIL) all = pgd_ir_diff(sc->ir, all, not_these);
     if (all == sc->any_key) return pgd_ir_count(sc->ir, sc->json_char, min, max);
     return pgd_ir_limit_chars(sc->ir, all, min, max, sc->counted_char);
 }

@@ -1,15 +1,15 @@
 /* JSON Schema: what a goal's value may be: disjunctions, types, constants.
  *
  * A goal with an anyOf or oneOf becomes the alternative of as many goals in which it is decided.
- * oneOf is an alternative too once it is certain that no value satisfies two branches; where that
- * cannot be shown it is refused. What remains is one alternative per type, or per listed value.
+ * With a branch of oneOf go the negations of those branches of which it is not certain that they
+ * exclude it. What remains is one alternative per type, or per listed value.
  * Thread: the caller's. */
 #include <math.h>
 #include <string.h>
 
 #include "schema.h"
 
-enum { PRECISION_MAX = 17 };
+enum { PRECISION_MAX = 17, MAX_WAYS = 1024 };
 
 uint32_t pgd_value_type(const pgd_json *v) {
     double d = 0;
@@ -77,7 +77,7 @@ bool pgd_schema_admits(const pgd_parts *flat, const pgd_json *v) {
         if (list && !in_list(list, v)) return false;
         if (one && !pgd_value_equal(one, v)) return false;
     }
-    return true;
+    return !pgd_schema_excludes(flat, v);
 }
 
 const pgd_json *pgd_schema_values(const pgd_parts *flat, bool *single) {
@@ -153,7 +153,8 @@ uint32_t pgd_value_expr(pgd_schema *sc, const pgd_json *v) {
 
 /* ---- Listed values ---- */
 
-static const char *const STRING_WORDS[] = {"minLength", "maxLength", "pattern", "format", NULL};
+static const char *const STRING_WORDS[] = {"minLength", "maxLength", "pattern",
+                                           "format",    "not",       NULL};
 static const char *const ARRAY_WORDS[] = {"prefixItems", "items",       "minItems",
                                           "maxItems",    "uniqueItems", NULL};
 static const char *const OBJECT_WORDS[] = {
@@ -173,6 +174,16 @@ static bool number_fits(pgd_schema *sc, const pgd_parts *flat, const pgd_json *v
     return true;
 }
 
+/* The part whose `not` demands a member beside those that it lists, and of which that is not yet
+ * decided; flat->n: none. */
+static uint32_t other_member_due(const pgd_parts *flat) {
+    uint32_t i = 0;
+    while (i < flat->n && ((flat->v[i].decided & PGD_DECIDED_MEMBER) ||
+                           !pgd_schema_not(flat->v[i].s, "additionalProperties")))
+        i++;
+    return i;
+}
+
 /* One listed value of a type that is allowed, under the goal's other keywords. */
 static uint32_t listed_value(pgd_schema *sc, const pgd_parts *flat, const pgd_json *v) {
     const uint32_t type = pgd_value_type(v);
@@ -188,7 +199,8 @@ static uint32_t listed_value(pgd_schema *sc, const pgd_parts *flat, const pgd_js
     }
     if ((type & PGD_T_NUMBER) && !number_fits(sc, flat, v)) return PGD_IR_FAIL;
     if ((type == PGD_T_ARRAY && pgd_schema_has(flat, ARRAY_WORDS)) ||
-        (type == PGD_T_OBJECT && pgd_schema_has(flat, OBJECT_WORDS)))
+        (type == PGD_T_OBJECT &&
+         (pgd_schema_has(flat, OBJECT_WORDS) || other_member_due(flat) < flat->n)))
         return pgd_schema_fail(sc, PGD_E_UNSUPPORTED, flat->v[0].s, NULL,
                                "arrays or objects in enum or const beside other keywords for them "
                                "are not supported");
@@ -207,6 +219,11 @@ static uint32_t listed_values(pgd_schema *sc, const pgd_parts *flat, uint32_t ty
     return pgd_ir_alt(sc->ir, mark);
 }
 
+static const struct {
+    uint32_t type;
+    const char *text;
+} WORDS[] = {{PGD_T_NULL, "null"}, {PGD_T_BOOL, "true"}, {PGD_T_BOOL, "false"}};
+
 /* Whether v stands in its list already before. */
 static bool seen_before(const pgd_json *list, const pgd_json *v) {
     for (const pgd_json *c = pgd_json_first(list); c && c != v; c = pgd_json_next(c))
@@ -215,10 +232,6 @@ static bool seen_before(const pgd_json *list, const pgd_json *v) {
 }
 
 uint32_t pgd_schema_list(pgd_schema *sc, const pgd_parts *flat, uint32_t *x, uint32_t cap) {
-    static const struct {
-        uint32_t type;
-        const char *text;
-    } words[] = {{PGD_T_NULL, "null"}, {PGD_T_BOOL, "true"}, {PGD_T_BOOL, "false"}};
     uint32_t part = 0, n = 0;
     uintptr_t bit = 0;
     bool single = false;
@@ -227,8 +240,9 @@ uint32_t pgd_schema_list(pgd_schema *sc, const pgd_parts *flat, uint32_t *x, uin
     const pgd_json *const values = pgd_schema_values(flat, &single);
     if (!values) {
         if (types & ~(uint32_t)(PGD_T_NULL | PGD_T_BOOL)) return UINT32_MAX;
-        for (size_t i = 0; i < sizeof words / sizeof words[0] && n < cap; i++)
-            if (types & words[i].type) x[n++] = pgd_ir_lit(sc->ir, pgd_sv_c(words[i].text));
+        for (size_t i = 0; i < sizeof WORDS / sizeof WORDS[0] && n < cap; i++)
+            if ((types & WORDS[i].type) && !pgd_schema_excludes_word(flat, WORDS[i].text))
+                x[n++] = pgd_ir_lit(sc->ir, pgd_sv_c(WORDS[i].text));
         return n;
     }
     for (const pgd_json *v = single ? values : pgd_json_first(values); v && sc->st == PGD_OK;
@@ -245,19 +259,26 @@ uint32_t pgd_schema_list(pgd_schema *sc, const pgd_parts *flat, uint32_t *x, uin
 
 /* ---- Alternatives ---- */
 
-static void check_one_of(pgd_schema *sc, const pgd_parts *flat, uint32_t part, uintptr_t bit,
-                         const pgd_json *list) {
-    for (const pgd_json *a = pgd_json_first(list); a; a = pgd_json_next(a)) {
-        const pgd_parts pa = pgd_schema_decide(sc, flat, part, bit, a);
-        for (const pgd_json *b = pgd_json_next(a); b && sc->st == PGD_OK; b = pgd_json_next(b)) {
-            const pgd_parts pb = pgd_schema_decide(sc, flat, part, bit, b);
-            if (sc->st != PGD_OK || !pgd_ir_step(sc->ir, 1)) return;
-            if (pgd_schema_disjoint(sc, &pa, &pb, 0)) continue;
+/* Add what a branch of oneOf must not be: those branches that it may overlap. Each can be missed in
+ * so many ways, and the ways multiply; schemas where that gets out of hand are refused for what
+ * they are, not for a budget that they exceed. */
+static void exclude_others(pgd_schema *sc, const pgd_parts *flat, uint32_t part,
+                           const pgd_json *list, const pgd_json *own, pgd_parts *out) {
+    const pgd_parts a = pgd_schema_decide(sc, flat, part, PGD_DECIDED_ONE, own);
+    size_t ways = 1;
+    for (const pgd_json *c = pgd_json_first(list); c && sc->st == PGD_OK; c = pgd_json_next(c)) {
+        if (c == own) continue;
+        const pgd_parts b = pgd_schema_decide(sc, flat, part, PGD_DECIDED_ONE, c);
+        if (sc->st != PGD_OK || !pgd_ir_step(sc->ir, 1)) return;
+        if (pgd_schema_disjoint(sc, &a, &b, 0)) continue;
+        const pgd_json *const no = pgd_schema_negate(sc, c);
+        const size_t n = pgd_json_count(pgd_json_get(no, "anyOf"));
+        ways *= n ? n : 1;
+        if (ways > MAX_WAYS)
             (void)pgd_schema_fail(sc, PGD_E_UNSUPPORTED, flat->v[part].s, "oneOf",
-                                  "it cannot be shown that no value satisfies two of the branches; "
-                                  "use anyOf, or tell them apart by type or a constant");
-            return;
-        }
+                                  "too many branches overlap with each other; use anyOf, or tell "
+                                  "them apart by type or a constant");
+        if (no) pgd_parts_add(sc, out, no, 0);
     }
 }
 
@@ -267,10 +288,51 @@ static uint32_t alternatives(pgd_schema *sc, const pgd_parts *flat, uint32_t par
     const char *const word = bit == PGD_DECIDED_ANY ? "anyOf" : "oneOf";
     if (pgd_json_typeof(list) != PGD_JSON_ARRAY || !pgd_json_first(list))
         return pgd_schema_fail(sc, PGD_E_INVALID, flat->v[part].s, word, "is not a filled array");
-    if (bit == PGD_DECIDED_ONE) check_one_of(sc, flat, part, bit, list);
     for (const pgd_json *c = pgd_json_first(list); c && sc->st == PGD_OK; c = pgd_json_next(c)) {
-        const pgd_parts p = pgd_schema_decide(sc, flat, part, bit, c);
+        pgd_parts p = pgd_schema_decide(sc, flat, part, bit, c);
+        if (bit == PGD_DECIDED_ONE) exclude_others(sc, flat, part, list, c, &p);
         pgd_ir_push(sc->ir, pgd_schema_goal(sc, &p));
+    }
+    return pgd_ir_alt(sc->ir, mark);
+}
+
+/* The goal flat, with the bits for part `due`, and a member that must be there (NULL: none). */
+static uint32_t decided_goal(pgd_schema *sc, const pgd_parts *flat, uint32_t due, uintptr_t bits,
+                             const pgd_json *member) {
+    pgd_parts p = {.never = flat->never};
+    for (uint32_t i = 0; i < flat->n; i++)
+        pgd_parts_add(sc, &p, flat->v[i].s, flat->v[i].decided | (i == due ? bits : 0));
+    const pgd_json *const there = member ? pgd_schema_require(sc, member) : NULL;
+    if (there) pgd_parts_add(sc, &p, there, 0);
+    return pgd_schema_goal(sc, &p);
+}
+
+/* Push a goal for each member of `map` that `known` does not list: that one is there. */
+static void push_members(pgd_schema *sc, const pgd_parts *flat, uint32_t due, const pgd_json *map,
+                         const pgd_json *known) {
+    for (const pgd_json *c = pgd_json_first(map); c && pgd_ir_step(sc->ir, 1); c = pgd_json_next(c))
+        if (!pgd_json_get(known, pgd_json_key(c)))
+            pgd_ir_push(sc->ir, decided_goal(sc, flat, due, PGD_DECIDED_MEMBER, c));
+}
+
+/* Objects with a member beside those that the `not` of part `due` lists: one that another part
+ * lists in whatever way (as schema_object.c collects them), or one that none does. */
+static uint32_t with_other_member(pgd_schema *sc, const pgd_parts *flat, uint32_t due) {
+    const pgd_json *const known = pgd_schema_not(flat->v[due].s, "properties");
+    const size_t mark = pgd_ir_mark(sc->ir);
+    pgd_ir_push(sc->ir, decided_goal(sc, flat, due, PGD_DECIDED_MEMBER | PGD_DECIDED_OTHER, NULL));
+    for (uint32_t i = 0; i < flat->n; i++) {
+        const pgd_json *const s = flat->v[i].s, *const req = pgd_json_get(s, "required");
+        push_members(sc, flat, due, pgd_json_get(s, "properties"), known);
+        push_members(sc, flat, due, pgd_schema_not(s, "properties"), known);
+        for (const pgd_json *c = pgd_json_first(req); c && pgd_ir_step(sc->ir, 1);
+             c = pgd_json_next(c)) {
+            pgd_sv name;
+            if (!pgd_json_as_str(c, &name)) break; /* refused later */
+            const char *const text = pgd_arena_strndup(sc->arena, name.p, name.n);
+            if (text && !pgd_json_get(known, text)) /* it is there anyway */
+                pgd_ir_push(sc->ir, decided_goal(sc, flat, due, PGD_DECIDED_MEMBER, NULL));
+        }
     }
     return pgd_ir_alt(sc->ir, mark);
 }
@@ -287,11 +349,9 @@ uint32_t pgd_schema_build(pgd_schema *sc, const pgd_parts *flat) {
     const pgd_json *const values = pgd_schema_values(flat, &single);
     if (values) return listed_values(sc, flat, types, values, single);
     const size_t mark = pgd_ir_mark(ir);
-    if (types & PGD_T_NULL) pgd_ir_push(ir, pgd_ir_lit(ir, PGD_SV("null")));
-    if (types & PGD_T_BOOL) {
-        pgd_ir_push(ir, pgd_ir_lit(ir, PGD_SV("true")));
-        pgd_ir_push(ir, pgd_ir_lit(ir, PGD_SV("false")));
-    }
+    for (size_t i = 0; i < sizeof WORDS / sizeof WORDS[0]; i++)
+        if ((types & WORDS[i].type) && !pgd_schema_excludes_word(flat, WORDS[i].text))
+            pgd_ir_push(ir, pgd_ir_lit(ir, pgd_sv_c(WORDS[i].text)));
     if (types & PGD_T_NUMBER) pgd_ir_push(ir, pgd_schema_number(sc, flat, types));
     if (types & PGD_T_STRING) {
         const size_t seq = pgd_ir_mark(ir);
@@ -300,7 +360,12 @@ uint32_t pgd_schema_build(pgd_schema *sc, const pgd_parts *flat) {
         pgd_ir_push(ir, pgd_ir_lit(ir, PGD_SV("\"")));
         pgd_ir_push(ir, pgd_ir_seq(ir, seq));
     }
+    /* refused where a listed array or object must not be */
+    (void)pgd_schema_excluded(sc, flat, types & (PGD_T_ARRAY | PGD_T_OBJECT));
     if (types & PGD_T_ARRAY) pgd_ir_push(ir, pgd_schema_array(sc, flat));
-    if (types & PGD_T_OBJECT) pgd_ir_push(ir, pgd_schema_object(sc, flat));
+    if ((types & PGD_T_OBJECT) && other_member_due(flat) < flat->n)
+        pgd_ir_push(ir, with_other_member(sc, flat, other_member_due(flat)));
+    else if (types & PGD_T_OBJECT)
+        pgd_ir_push(ir, pgd_schema_object(sc, flat));
     return pgd_ir_alt(ir, mark);
 }

@@ -142,11 +142,11 @@ class Structured(ServerTest):
         as_text = {"structured_outputs": {"structural_tag": json.dumps(new)}}
         text = self.create(seed=2, extra_body=as_text).choices[0].message.content
         self.assertEqual(text, r.message.content)
-        old["structures"][0]["schema"] = {"not": {}}
+        old["structures"][0]["schema"] = {"if": {}}
         with self.assertRaises(openai.BadRequestError) as e:
             self.create(response_format=old)
         self.assertEqual(e.exception.param, "response_format")
-        self.assertIn("structures[0].schema: schema #/not", str(e.exception))
+        self.assertIn("structures[0].schema: schema #/if", str(e.exception))
         del old["triggers"]
         with self.assertRaises(openai.BadRequestError) as e:
             self.create(response_format=old)

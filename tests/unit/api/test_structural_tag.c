@@ -315,7 +315,7 @@ static void what_cannot_be_compiled_is_named_by_its_place(void **state) {
     static const char *const cases[][2] = {
         {OLD("\"structures\":[{\"begin\":\"a\",\"end\":\"\",\"schema\":{\"not\":{\"if\":1}}}],"
              "\"triggers\":[\"a\"]"),
-         "structures[0].schema: schema #/not"},
+         "structures[0].schema: schema #/not/if"},
         {FORMAT(TAG("a", "{\"type\":\"regex\",\"pattern\":\"(\"}", "\"\"")),
          "format.content.pattern: pattern, offset"},
         {FORMAT("{\"type\":\"json_schema\",\"json_schema\":{\"if\":1}}"),

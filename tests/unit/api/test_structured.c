@@ -191,8 +191,8 @@ static void what_cannot_be_honoured_is_refused_with_its_place(void **state) {
     } cases[] = {
         {CHAT("\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"o\","
               "\"schema\":{"
-              "\"type\":\"object\",\"properties\":{\"a\":{\"not\":{}}}}}}"),
-         "response_format.json_schema.schema", "invalid_json_schema", "#/properties/a/not"},
+              "\"type\":\"object\",\"properties\":{\"a\":{\"if\":{}}}}}}"),
+         "response_format.json_schema.schema", "invalid_json_schema", "#/properties/a/if"},
         {CHAT("\"guided_json\":{\"type\":\"strin\"}"), "guided_json", "invalid_json_schema",
          "type"},
         {CHAT("\"guided_json\":\"{\""), "guided_json", "invalid_json_schema", NULL},
@@ -205,8 +205,8 @@ static void what_cannot_be_honoured_is_refused_with_its_place(void **state) {
          "invalid_value", "'no'"},
         {CHAT("\"tool_choice\":\"required\",\"tools\":[{\"name\":\"f\"},{\"name\":\"g\",\"strict\":"
               "true,"
-              "\"parameters\":{\"type\":\"object\",\"properties\":{\"a\":{\"not\":{}}}}}]"),
-         "tools[1].parameters", "invalid_json_schema", "#/properties/a/not"},
+              "\"parameters\":{\"type\":\"object\",\"properties\":{\"a\":{\"if\":{}}}}}]"),
+         "tools[1].parameters", "invalid_json_schema", "#/properties/a/if"},
         {CHAT("\"guided_regex\":\"a\",\"continue_final_message\":true"), "guided_regex",
          "unsupported_value", NULL},
     };

@@ -21,7 +21,7 @@ static void keywords_that_cannot_be_honoured_are_named_with_their_place(void **s
         pgd_status st;
         const char *part;
     } cases[] = {
-        {"{\"not\":{}}", PGD_E_UNSUPPORTED, "schema #/not: keyword 'not'"},
+        {"{\"if\":{}}", PGD_E_UNSUPPORTED, "schema #/if: keyword 'if'"},
         {"{\"properties\":{\"a/b\":{\"if\":{}}}}", PGD_E_UNSUPPORTED,
          "#/properties/a~1b/if: keyword 'if'"},
         {"{\"items\":{\"uniqueItems\":true}}", PGD_E_UNSUPPORTED, "#/items/uniqueItems"},
@@ -32,7 +32,6 @@ static void keywords_that_cannot_be_honoured_are_named_with_their_place(void **s
         {"{\"pattern\":\"(?i)a\",\"type\":\"string\"}", PGD_E_UNSUPPORTED,
          "#/pattern: keyword 'pattern': pattern, offset 0: inline flags"},
         {"{\"pattern\":\"(\"}", PGD_E_INVALID, "#/pattern"},
-        {"{\"oneOf\":[{\"type\":\"integer\"},{\"minimum\":3}]}", PGD_E_UNSUPPORTED, "#/oneOf"},
         {"{\"$ref\":\"http://x/y\"}", PGD_E_UNSUPPORTED, "#/$ref"},
         {"{\"$ref\":\"#/nowhere\"}", PGD_E_INVALID, "leads nowhere"},
         {"{\"$ref\":\"#\"}", PGD_E_INVALID, "refers to itself"},
