@@ -23,6 +23,9 @@ bool pgd_sv_starts(pgd_sv s, pgd_sv prefix);
 bool pgd_sv_ends(pgd_sv s, pgd_sv suffix);
 /* Offset of needle in s at or after `from`, or SIZE_MAX. An empty needle is found at `from`. */
 size_t pgd_sv_find(pgd_sv s, pgd_sv needle, size_t from);
+/* Take off *rest the part before its first sep, and that sep: lines of a text, items of a list.
+ * false when nothing is left, so that a sep at the end has no empty part behind it. */
+bool pgd_sv_cut(pgd_sv *rest, pgd_sv sep, pgd_sv *part);
 
 /* Growable byte buffer. {0} is a valid empty buffer. Data is always NUL-terminated when p is not
  * NULL. After a failed append `failed` is set and later appends do nothing, so that a writer may

@@ -116,14 +116,9 @@ static void fail_unknown(pgd_call *c, pgd_sv id) {
 
 /* The value of a query parameter, "" when it is not there. Ids and numbers need no decoding. */
 static pgd_sv query_value(pgd_sv query, pgd_sv key) {
-    for (size_t at = 0; at < query.n;) {
-        size_t end = pgd_sv_find(query, PGD_SV("&"), at);
-        if (end > query.n) end = query.n;
-        const pgd_sv pair = {query.p + at, end - at};
+    for (pgd_sv pair; pgd_sv_cut(&query, PGD_SV("&"), &pair);)
         if (pair.n > key.n && pgd_sv_starts(pair, key) && pair.p[key.n] == '=')
             return (pgd_sv){pair.p + key.n + 1, pair.n - key.n - 1};
-        at = end + 1;
-    }
     return (pgd_sv){"", 0};
 }
 

@@ -95,20 +95,10 @@ static uint64_t item_key(const api_store *s, pgd_sv tenant, pgd_sv item) {
     return pgd_hash64(item.p, item.n, pgd_hash64(tenant.p, tenant.n, s->seed));
 }
 
-/* The next line of *lines; n 0 at the end. */
-static pgd_sv next_line(pgd_sv *lines) {
-    size_t end = pgd_sv_find(*lines, PGD_SV("\n"), 0);
-    if (end > lines->n) end = lines->n;
-    const pgd_sv line = {lines->p, end};
-    const size_t used = end < lines->n ? end + 1 : end;
-    *lines = (pgd_sv){lines->p + used, lines->n - used};
-    return line;
-}
-
 /* An item for which there is no memory is not found. */
 static void name_items(api_store *s, api_kept *k) {
     pgd_sv lines = pgd_buf_sv(&k->items), id;
-    while ((id = next_line(&lines)).n)
+    while (pgd_sv_cut(&lines, PGD_SV("\n"), &id))
         (void)pgd_map64_put(s->by_item, item_key(s, pgd_buf_sv(&k->tenant), id),
                             (uint64_t)(uintptr_t)k);
 }
@@ -116,7 +106,7 @@ static void name_items(api_store *s, api_kept *k) {
 static void forget_items(api_store *s, const api_kept *k) {
     pgd_sv lines = pgd_buf_sv(&k->items), id;
     uint64_t at;
-    while ((id = next_line(&lines)).n) {
+    while (pgd_sv_cut(&lines, PGD_SV("\n"), &id)) {
         const uint64_t key = item_key(s, pgd_buf_sv(&k->tenant), id);
         if (pgd_map64_get(s->by_item, key, &at) && at == (uint64_t)(uintptr_t)k)
             (void)pgd_map64_del(s->by_item, key);

@@ -43,6 +43,16 @@ size_t pgd_sv_find(pgd_sv s, pgd_sv needle, size_t from) {
     return hit ? (size_t)(hit - s.p) : SIZE_MAX;
 }
 
+bool pgd_sv_cut(pgd_sv *rest, pgd_sv sep, pgd_sv *part) {
+    if (rest->n == 0) return false;
+    const size_t at = pgd_sv_find(*rest, sep, 0);
+    const size_t end = at == SIZE_MAX ? rest->n : at;
+    const size_t used = at == SIZE_MAX ? rest->n : at + sep.n;
+    *part = (pgd_sv){rest->p, end};
+    *rest = (pgd_sv){rest->p + used, rest->n - used};
+    return true;
+}
+
 void pgd_buf_fini(pgd_buf *b) {
     pgd_free(b->p);
     *b = (pgd_buf){0};

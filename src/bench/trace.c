@@ -59,11 +59,7 @@ static pgd_status parse_line(pgd_sv line, size_t number, double last_ms, bench_t
 static pgd_status parse(pgd_sv text, bench_trace *out, pgd_error *err) {
     size_t cap = 0, number = 0;
     double last_ms = 0;
-    for (size_t at = 0; at < text.n;) {
-        size_t end = pgd_sv_find(text, PGD_SV("\n"), at);
-        if (end > text.n) end = text.n;
-        pgd_sv line = {text.p + at, end - at};
-        at = end + 1;
+    for (pgd_sv line; pgd_sv_cut(&text, PGD_SV("\n"), &line);) {
         number++;
         if (pgd_sv_ends(line, PGD_SV("\r"))) line.n--;
         if (line.n == 0 || line.p[0] == '#') continue;

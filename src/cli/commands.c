@@ -115,13 +115,11 @@ static cli_next run_model(cli_chat *c, pgd_sv arg, pgd_buf *out) {
         cli_clean_text(arg, out);
         pgd_buf_puts(out, " from now on\n");
     } else if (cli_chat_models(c, &names, &err) == PGD_OK) {
-        for (size_t at = 0; at < names.n;) {
-            const size_t end = pgd_sv_find(pgd_buf_sv(&names), PGD_SV("\n"), at);
-            const pgd_sv name = {names.p + at, end - at};
+        pgd_sv rest = pgd_buf_sv(&names);
+        for (pgd_sv name; pgd_sv_cut(&rest, PGD_SV("\n"), &name);) {
             pgd_buf_puts(out, pgd_sv_eq(name, pgd_buf_sv(&c->model)) ? "* " : "  ");
             cli_clean_text(name, out);
             pgd_buf_putc(out, '\n');
-            at = end + 1;
         }
     } else {
         say_error(&err, out);

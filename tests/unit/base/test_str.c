@@ -25,6 +25,30 @@ static void views_compare_by_bytes(void **state) {
     assert_true(pgd_sv_ends((pgd_sv){0}, (pgd_sv){0}));
 }
 
+static void cut_takes_parts_off_the_front(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *parts[4];
+    } cases[] = {{"a,bc,d", {"a", "bc", "d"}},
+                 {"a,,", {"a", ""}},
+                 {",a", {"", "a"}},
+                 {",", {""}},
+                 {"abc", {"abc"}},
+                 {"", {NULL}}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        pgd_sv rest = pgd_sv_c(cases[i].text), part;
+        size_t n = 0;
+        for (; pgd_sv_cut(&rest, PGD_SV(","), &part); n++) {
+            assert_non_null(cases[i].parts[n]);
+            assert_true(pgd_sv_eq(part, pgd_sv_c(cases[i].parts[n])));
+        }
+        assert_null(cases[i].parts[n]);
+    }
+    pgd_sv rest = PGD_SV("a\r\nb"), part;
+    assert_true(pgd_sv_cut(&rest, PGD_SV("\r\n"), &part) && pgd_sv_eq(part, PGD_SV("a")));
+    assert_true(pgd_sv_eq(rest, PGD_SV("b")));
+}
+
 static void find_sees_every_offset_and_the_ends(void **state) {
     (void)state;
     const pgd_sv s = {"ab\0ab", 5};
@@ -181,6 +205,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(views_compare_by_bytes),
         cmocka_unit_test(find_sees_every_offset_and_the_ends),
+        cmocka_unit_test(cut_takes_parts_off_the_front),
         cmocka_unit_test(a_buffer_grows_and_stays_terminated),
         cmocka_unit_test(the_put_functions_write_what_they_say),
         cmocka_unit_test(a_failed_append_is_remembered_and_changes_nothing),
