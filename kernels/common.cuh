@@ -3,8 +3,9 @@
  * Every kernel is launched by launch_kernel, so that it may start while the kernel before it on the
  * stream drains. Rule: a kernel calls wait_for_previous before its first read of anything that an
  * earlier kernel wrote and before its first write; only constants (weights, tables) may be touched
- * before. It calls let_next_start as early as it likes, since the next one waits for full
- * completion in the same call. Each kernel waits, so order is transitive. */
+ * before. It calls let_next_start first thing, since the next one waits for full completion in the
+ * same call: so a linear fills its rings with weights while the small kernels before it wait for
+ * theirs. Each kernel waits, so order is transitive. */
 #ifndef PAGODA_KERNELS_COMMON_CUH
 #define PAGODA_KERNELS_COMMON_CUH
 

@@ -50,8 +50,8 @@ __device__ __forceinline__ float penalized(float x, uint32_t count, const pgd_sa
 
 static __global__ void __launch_bounds__(kThreads) logits_post(const pgd_k_sample a) {
     __shared__ pgd_bias bias[PGD_MAX_BIAS];
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     const uint32_t row = blockIdx.x, first = blockIdx.y * kSlice;
     const uint32_t n = a.vocab - first < kSlice ? a.vocab - first : kSlice;
     const int32_t token = a.row_tok[row];

@@ -16,8 +16,8 @@ static_assert(kSlice % kThreads == 0 && kThreads % 32 == 0, "a warp stays within
 
 __global__ void __launch_bounds__(kThreads) logits_mask(pgd_k_logits_mask a) {
     const uint32_t row = blockIdx.y;
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     if (a.row_tok[row] < 0 || a.row_target[row] >= 0) return;
     const uint32_t i = (uint32_t)a.row_seq[row];
     if (!(a.seq[i].flags & PGD_PLAN_MASK)) return;

@@ -96,8 +96,8 @@ static __global__ void __launch_bounds__(kThreads) qkv_post(const pgd_k_qkv_post
     const uint32_t head = blockIdx.y * (kThreads / kLanes) + threadIdx.x / kLanes;
     const uint32_t at = threadIdx.x % kLanes * kChunk;
     const bool in_head = head < n_heads && at < a.head_dim;
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     const int32_t seq = a.tok_seq[token];
     if (seq < 0) return; /* the whole block */
     const int32_t pos = a.pos[token];
@@ -186,8 +186,8 @@ __device__ __forceinline__ uint32_t token_of_unit(uint32_t head_dim, uint32_t u)
 }
 
 static __global__ void __launch_bounds__(kThreads) kv_copy(const pgd_k_kv_copy a) {
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     const pgd_plan_copy copy = a.copy[blockIdx.z];
     const size_t layer = (size_t)blockIdx.y * a.n_pages;
     unsigned char *kv = static_cast<unsigned char *>(a.kv);

@@ -69,8 +69,8 @@ template <typename T> __device__ __forceinline__ void store_piece(T *p, const Pi
 template <typename T, bool kPieces>
 static __global__ void __launch_bounds__(kEmbedThreads)
     embed_rows(const T *table, const int32_t *ids, float *y, uint32_t d) {
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     const uint32_t row = blockIdx.x;
     const uint32_t at = (blockIdx.y * kEmbedThreads + threadIdx.x) * (kPieces ? kPiece : 1);
     if (at >= d) return;
@@ -124,6 +124,7 @@ static __global__ void __launch_bounds__(kNormThreads)
     norm_row(const float *x, const float *w, T *y, uint32_t d, float eps) {
     __shared__ float scratch[32];
     const size_t row = (size_t)blockIdx.x * d;
+    let_next_start();
     /* weights never change: the first pieces are read ahead of the wait */
     constexpr uint32_t kEarly = kPieces < 4 ? kPieces : 2;
     Piece v[kPieces], gain[kEarly];
@@ -133,7 +134,6 @@ static __global__ void __launch_bounds__(kNormThreads)
         gain[p] = at < d ? load_piece(w + at) : Piece{};
     }
     wait_for_previous();
-    let_next_start();
 #pragma unroll
     for (uint32_t p = 0; p < kPieces; p++) {
         const uint32_t at = (p * blockDim.x + threadIdx.x) * kPiece;
@@ -164,8 +164,8 @@ static __global__ void __launch_bounds__(kNormThreads)
     norm_row_any(const float *x, const float *w, T *y, uint32_t d, float eps) {
     __shared__ float scratch[32];
     const size_t row = (size_t)blockIdx.x * d;
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     float sum = 0.0f;
     for (uint32_t i = threadIdx.x; i < d; i += kNormThreads) {
         const float v = x[row + i];

@@ -414,8 +414,8 @@ static __global__ void __launch_bounds__(kThreads, 3) sample(const pgd_k_sample 
     t.copy = reinterpret_cast<float *>(&s + 1);
     for (uint32_t i = threadIdx.x; i < sizeof(Shared) / 4; i += kThreads)
         reinterpret_cast<uint32_t *>(&s)[i] = 0;
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     const int32_t token = a.row_tok[row];
     if (token < 0) return; /* the whole cluster */
     if (kStaged) stage(t);

@@ -75,8 +75,8 @@ __device__ void rebuild_counts(const pgd_slots &s, const void *plan, const pgd_p
 }
 
 static __global__ void __launch_bounds__(kApplyThreads) slots_apply(const pgd_k_slots_apply a) {
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     const pgd_slots &s = a.slots;
     if (blockIdx.x < a.n_init) {
         const pgd_plan_init *const in = plan_at<pgd_plan_init>(a.plan, a.off_init) + blockIdx.x;
@@ -152,8 +152,8 @@ __device__ __forceinline__ void fill_token(const pgd_k_step_fill &a, const Windo
 
 static __global__ void __launch_bounds__(kThreads) step_fill(const pgd_k_step_fill a) {
     __shared__ Window w;
-    wait_for_previous();
     let_next_start();
+    wait_for_previous();
     const pgd_plan *const plan = static_cast<const pgd_plan *>(a.plan);
     const pgd_plan_seq *const seq = plan_at<pgd_plan_seq>(plan, plan->off_seq);
     const int32_t *const ids = plan_at<int32_t>(plan, plan->off_ids);
