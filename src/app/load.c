@@ -4,12 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/memory_plan.h"
 #include "app/serve.h"
 #include "pagoda/cpu.h"
 #include "pagoda/fs.h"
 #include "pagoda/log.h"
 
-pgd_status pgd_server_open_model(pgd_server *s, pgd_error *err) {
+static pgd_status open_folder(pgd_server *s, pgd_error *err) {
     const pgd_config *c = s->config;
     if (c->model == NULL)
         return pgd_fail(err, PGD_E_INVALID,
@@ -17,20 +18,48 @@ pgd_status pgd_server_open_model(pgd_server *s, pgd_error *err) {
     if (!pgd_fs_is_dir(c->model))
         return pgd_fail(err, PGD_E_NOT_FOUND, "model '%s' is no folder", c->model);
     const bool no_weights = strcmp(c->load_format, "dummy") == 0 || strcmp(c->device, "sim") == 0;
-    PGD_TRY(pgd_model_open(c->model, no_weights ? PGD_MODEL_DUMMY_WEIGHTS : 0u, &s->model, err));
+    return pgd_model_open(c->model, no_weights ? PGD_MODEL_DUMMY_WEIGHTS : 0u, &s->model, err);
+}
+
+static pgd_status open_tokenizer(pgd_server *s, pgd_error *err) {
     char path[4096];
-    PGD_TRY(pgd_fs_join(path, sizeof(path), c->model, "tokenizer.json", err));
-    PGD_TRY(pgd_tokenizer_load(path, &s->tokenizer, err));
-    PGD_TRY(pgd_chat_load(c->model, c->chat_template, &s->chat, err));
+    PGD_TRY(pgd_fs_join(path, sizeof(path), s->config->model, "tokenizer.json", err));
+    return pgd_tokenizer_load(path, &s->tokenizer, err);
+}
+
+static pgd_status open_template(pgd_server *s, pgd_error *err) {
+    return pgd_chat_load(s->config->model, s->config->chat_template, &s->chat, err);
+}
+
+static pgd_status check_context(pgd_server *s, pgd_error *err) {
     const pgd_model_spec *spec = pgd_model_get_spec(s->model);
-    if (c->max_model_len > spec->max_position)
+    if (s->config->max_model_len > spec->max_position)
         return pgd_fail(err, PGD_E_INVALID,
                         "--max-model-len: %llu is more than the %u positions of the model",
-                        (unsigned long long)c->max_model_len, spec->max_position);
+                        (unsigned long long)s->config->max_model_len, spec->max_position);
+    return PGD_OK;
+}
+
+static pgd_status check_vocabulary(pgd_server *s, pgd_error *err) {
+    const pgd_model_spec *spec = pgd_model_get_spec(s->model);
     if (pgd_tokenizer_vocab_size(s->tokenizer) > spec->vocab_size)
         return pgd_fail(err, PGD_E_FORMAT,
                         "tokenizer.json has ids up to %u, but config.json says vocab_size %u",
                         pgd_tokenizer_vocab_size(s->tokenizer) - 1, spec->vocab_size);
+    return PGD_OK;
+}
+
+const pgd_server_part pgd_server_model_parts[PGD_SERVER_MODEL_PARTS] = {
+    {.name = "model", .run = open_folder},
+    {.name = "tokenizer", .run = open_tokenizer},
+    {.name = "chat template", .run = open_template},
+    {.name = "context", .run = check_context, .needs_all = true},
+    {.name = "vocabulary", .run = check_vocabulary, .needs_all = true},
+};
+
+pgd_status pgd_server_open_model(pgd_server *s, pgd_error *err) {
+    for (size_t i = 0; i < PGD_SERVER_MODEL_PARTS; i++)
+        PGD_TRY(pgd_server_model_parts[i].run(s, err));
     return PGD_OK;
 }
 
@@ -66,13 +95,11 @@ static pgd_status open_sim(pgd_server *s, pgd_error *err) {
     return pgd_exec_open_sim(&opt, &s->exec, err);
 }
 
-static pgd_status open_exec(pgd_server *s, pgd_error *err) {
-    const pgd_config *c = s->config;
-    if (strcmp(c->device, "sim") == 0) return open_sim(s, err);
+pgd_status pgd_server_exec_options(const pgd_config *c, pgd_exec_options *out, pgd_error *err) {
     pgd_isa isa = PGD_ISA_SCALAR;
     const bool auto_isa = strcmp(c->cpu_isa, "auto") == 0;
     if (!auto_isa) PGD_TRY(pgd_isa_parse(c->cpu_isa, &isa, err));
-    const pgd_exec_options opt = {
+    *out = (pgd_exec_options){
         .device = c->device,
         .n_threads = (uint32_t)c->threads,
         .isa = auto_isa ? -1 : (int32_t)isa,
@@ -87,18 +114,23 @@ static pgd_status open_exec(pgd_server *s, pgd_error *err) {
         .hidden_states = c->enable_embeddings,
         .dummy_weights = strcmp(c->load_format, "dummy") == 0,
     };
+    return PGD_OK;
+}
+
+static pgd_status open_exec(pgd_server *s, pgd_error *err) {
+    pgd_exec_options opt;
+    if (strcmp(s->config->device, "sim") == 0) return open_sim(s, err);
+    PGD_TRY(pgd_server_exec_options(s->config, &opt, err));
     return pgd_exec_open(s->model, &opt, &s->load_progress, &s->exec, err);
 }
 
 static void report_memory(const pgd_server *s) {
     const pgd_exec_info *info = s->exec->info(s->exec);
-    const double mib = 1024.0 * 1024.0;
-    pgd_log(PGD_LOG_INFO, "app",
-            "device %s: weights %.0f MiB, KV %.0f MiB in %u blocks of %u tokens, workspace %.0f "
-            "MiB, graphs %.0f MiB",
-            info->device_name, (double)info->weight_bytes / mib, (double)info->kv_bytes / mib,
-            info->limits.n_pages, info->limits.page_tokens, (double)info->workspace_bytes / mib,
-            (double)info->graph_bytes / mib);
+    pgd_buf line = {0};
+    pgd_memory_plan_put(info, true, &line);
+    pgd_log(PGD_LOG_INFO, "app", "memory plan of %s: %s", info->device_name,
+            line.p != NULL ? line.p : "");
+    pgd_buf_fini(&line);
 }
 
 pgd_status pgd_server_start_engine(pgd_server *s, pgd_error *err) {

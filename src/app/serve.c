@@ -19,7 +19,7 @@
 static void decide_names(pgd_server *s) {
     s->names = s->config->served_model_name;
     if (s->names.n > 0) return;
-    const char *path = s->config->model;
+    const char *path = s->config->model != NULL ? s->config->model : "model";
     size_t end = strlen(path);
     while (end > 1 && path[end - 1] == '/')
         end--;
@@ -107,11 +107,8 @@ static pgd_status create_metrics(pgd_server *s, pgd_error *err) {
     return PGD_OK;
 }
 
-static pgd_status start_front(pgd_server *s, pgd_error *err) {
+pgd_status pgd_server_start_front(pgd_server *s, pgd_error *err) {
     const pgd_config *c = s->config;
-    if (c->model == NULL)
-        return pgd_fail(err, PGD_E_INVALID,
-                        "no model given: pagoda serve MODEL, --model, or PAGODA_MODEL");
     decide_names(s);
     if (pgd_sv_ends(pgd_sv_c(s->names.v[0]), PGD_SV("*")))
         return pgd_fail(err, PGD_E_INVALID,
@@ -134,6 +131,12 @@ static pgd_status start_front(pgd_server *s, pgd_error *err) {
     pgd_api_set_progress(s->api, &s->load_progress);
     fill_http_options(s);
     return pgd_http_create(s->api, &s->http_options, &s->http, err);
+}
+
+/* A missing model is told before the port opens. */
+static pgd_status start_front(pgd_server *s, pgd_error *err) {
+    if (s->config->model == NULL) return pgd_server_open_model(s, err);
+    return pgd_server_start_front(s, err);
 }
 
 static void *run_loader(void *arg) {
@@ -161,7 +164,7 @@ static void block_signals(pgd_server *s) {
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
-static void close_all(pgd_server *s) {
+void pgd_server_close(pgd_server *s) {
     pgd_engine_destroy(&s->engine);
     pgd_http_destroy(&s->http);
     pgd_api_destroy(&s->api);
@@ -179,7 +182,7 @@ static int check_config(pgd_server *s) {
     const pgd_status model = keys == PGD_OK ? pgd_server_open_model(s, &err) : PGD_OK;
     if (keys != PGD_OK || model != PGD_OK) {
         (void)fprintf(stderr, "pagoda: %s\n", err.msg);
-        close_all(s);
+        pgd_server_close(s);
         return keys != PGD_OK || s->config->model == NULL ? PGD_EXIT_CONFIG : PGD_EXIT_MODEL;
     }
     pgd_buf text = {0};
@@ -188,13 +191,13 @@ static int check_config(pgd_server *s) {
                  text.p != NULL ? text.p : "", pgd_model_get_spec(s->model)->architecture,
                  pgd_model_get_spec(s->model)->n_layers);
     pgd_buf_fini(&text);
-    close_all(s);
+    pgd_server_close(s);
     return PGD_EXIT_OK;
 }
 
 static int fail_start(pgd_server *s, const char *what, int code) {
     (void)fprintf(stderr, "pagoda: %s\n", what);
-    close_all(s);
+    pgd_server_close(s);
     return code;
 }
 
@@ -230,6 +233,6 @@ int pgd_serve(const pgd_config *config) {
     if (monitored) pthread_join(s.monitor, NULL);
     const int code = atomic_load(&s.exit_code);
     if (code == PGD_EXIT_STALLED) _exit(code); /* the rank thread cannot be joined */
-    close_all(&s);
+    pgd_server_close(&s);
     return code;
 }

@@ -56,8 +56,25 @@ typedef struct pgd_server {
 /* serve.c: run the server; returns the exit code. */
 int pgd_serve(const pgd_config *config);
 
-/* load.c: open model, tokenizer and template; then the executor and the engine. */
+/* serve.c: everything up to the open port, which is bound and listens; nothing is answered before
+ * the HTTP loops run. No model is needed. Errors name the flag. */
+pgd_status pgd_server_start_front(pgd_server *s, pgd_error *err);
+/* Free whatever was built. No other thread of the server may run. */
+void pgd_server_close(pgd_server *s);
+
+/* load.c: the model folder in parts. */
+typedef struct pgd_server_part {
+    const char *name;
+    pgd_status (*run)(pgd_server *s, pgd_error *err);
+    bool needs_all; /* runs only when those before it were good */
+} pgd_server_part;
+enum { PGD_SERVER_MODEL_PARTS = 5 };
+extern const pgd_server_part pgd_server_model_parts[PGD_SERVER_MODEL_PARTS];
+/* All parts in order, up to the first that fails. */
 pgd_status pgd_server_open_model(pgd_server *s, pgd_error *err);
+/* What the executor is asked for; --device sim has no such options. */
+pgd_status pgd_server_exec_options(const pgd_config *c, pgd_exec_options *out, pgd_error *err);
+/* The executor, then the engine; the API answers from then on. */
 pgd_status pgd_server_start_engine(pgd_server *s, pgd_error *err);
 
 /* daemon.c: the monitor thread: signals, drain, watchdog. */
