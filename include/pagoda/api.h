@@ -93,6 +93,12 @@ typedef struct pgd_api_model {
     const char *tool_call_parser, *reasoning_parser;
 } pgd_api_model;
 
+/* The output formats that attach chooses for a template (NULL: none), by name, "none" included.
+ * Errors: PGD_E_INVALID for a name that is no format. Thread: any. */
+pgd_status pgd_api_pick_formats(const pgd_chat *chat, const char *tool_call_parser,
+                                const char *reasoning_parser, const char **tools,
+                                const char **reasoning, pgd_error *err);
+
 typedef enum pgd_api_state {
     PGD_API_LOADING, /* 503 + Retry-After for calls; live, not ready */
     PGD_API_READY,

@@ -103,6 +103,16 @@ void pgd_api_set_progress(pgd_api *api, const _Atomic uint32_t *progress) {
     atomic_store_explicit(&api->progress, progress, memory_order_release);
 }
 
+pgd_status pgd_api_pick_formats(const pgd_chat *chat, const char *tool_call_parser,
+                                const char *reasoning_parser, const char **tools,
+                                const char **reasoning, pgd_error *err) {
+    api_formats f = {0};
+    PGD_TRY(api_formats_pick(chat, tool_call_parser, reasoning_parser, &f, err));
+    *tools = api_tool_format_name(f.tools);
+    *reasoning = api_think_format_name(f.think);
+    return PGD_OK;
+}
+
 void pgd_api_attach(pgd_api *api, const pgd_api_model *model) {
     PGD_ASSERT(!atomic_load_explicit(&api->model, memory_order_relaxed));
     pgd_error err = {0};

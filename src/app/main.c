@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "app/cmd_bench.h"
+#include "app/doctor.h"
 #include "app/serve.h"
 #include "pagoda/cli.h"
 #include "pagoda/config.h"
@@ -19,6 +20,7 @@ static int usage(FILE *to, int code) {
         "  pagoda tokenize MODEL [TEXT] show the tokens of a text\n"
         "  pagoda bench COMMAND ...     measure a server (serve), or the engine (latency, "
         "throughput)\n"
+        "  pagoda doctor [MODEL] [flags] tell whether this machine can serve the model\n"
         "  pagoda config-reference      print docs/config.md\n"
         "  pagoda version               print the version\n",
         to);
@@ -56,6 +58,9 @@ int main(int argc, char **argv) {
         return pgd_cli_tokenize(argc - 2, (const char *const *)argv + 2);
     if (strcmp(command, "bench") == 0)
         return pgd_cmd_bench(argc - 2, (const char *const *)argv + 2);
+    if (strcmp(command, "doctor") == 0)
+        return pgd_cmd_doctor(argc - 2, (const char *const *)argv + 2,
+                              (const char *const *)environ);
     if (strcmp(command, "config-reference") == 0) return put_out(pgd_config_markdown);
     if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0) {
         puts("pagoda " PGD_VERSION);
