@@ -91,6 +91,7 @@ typedef struct pgd_api_model {
     /* Names of output formats, as --tool-call-parser and --reasoning-parser list them; NULL: auto.
      * A name that is none of them is logged, and output stays text. */
     const char *tool_call_parser, *reasoning_parser;
+    const char *memory_plan; /* a JSON object, shown by /server_info; NULL: none */
 } pgd_api_model;
 
 /* The output formats that attach chooses for a template (NULL: none), by name, "none" included.

@@ -1,6 +1,7 @@
 /* GET /server_info: what this server is and what a request gets that says nothing: version, names,
- * limits, effective sampling defaults, output formats, and the engine's numbers of the moment.
- * Nothing in it depends on requests of others but for counts. Thread: the loop's. */
+ * limits, effective sampling defaults, output formats, the engine's numbers of the moment, and the
+ * memory plan as it was made at start. Nothing in it depends on requests of others but for counts.
+ * Thread: the loop's. */
 #include "call.h"
 #include "pagoda/jsonw.h"
 
@@ -98,6 +99,10 @@ void api_server_info_write(const pgd_api *a, pgd_buf *out) {
     if (m) {
         put_model(&w, a, m);
         put_engine(&w, m);
+        if (m->memory_plan) {
+            pgd_jsonw_key(&w, "memory_plan");
+            pgd_jsonw_raw(&w, pgd_sv_c(m->memory_plan));
+        }
     }
     pgd_jsonw_end_obj(&w);
 }

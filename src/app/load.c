@@ -124,13 +124,16 @@ static pgd_status open_exec(pgd_server *s, pgd_error *err) {
     return pgd_exec_open(s->model, &opt, &s->load_progress, &s->exec, err);
 }
 
-static void report_memory(const pgd_server *s) {
+static void report_memory(pgd_server *s) {
     const pgd_exec_info *info = s->exec->info(s->exec);
     pgd_buf line = {0};
     pgd_memory_plan_put(info, true, &line);
     pgd_log(PGD_LOG_INFO, "app", "memory plan of %s: %s", info->device_name,
             line.p != NULL ? line.p : "");
     pgd_buf_fini(&line);
+    pgd_jsonw w;
+    pgd_jsonw_init(&w, &s->memory_plan);
+    pgd_memory_plan_json(info, &w);
 }
 
 pgd_status pgd_server_start_engine(pgd_server *s, pgd_error *err) {
@@ -165,6 +168,7 @@ pgd_status pgd_server_start_engine(pgd_server *s, pgd_error *err) {
         .created = pgd_wall_ns() / 1000000000u,
         .tool_call_parser = c->tool_call_parser,
         .reasoning_parser = c->reasoning_parser,
+        .memory_plan = s->memory_plan.failed ? NULL : s->memory_plan.p,
         .embeddings = s->exec->info(s->exec)->hidden_width > 0,
         .enable_priority = strcmp(c->scheduling_policy, "priority") == 0,
     };

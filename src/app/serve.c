@@ -173,6 +173,7 @@ void pgd_server_close(pgd_server *s) {
     pgd_tokenizer_destroy(&s->tokenizer);
     pgd_model_close(&s->model);
     pgd_metrics_destroy(&s->metrics);
+    pgd_buf_fini(&s->memory_plan);
     pgd_free(s->keys);
 }
 

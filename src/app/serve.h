@@ -46,6 +46,7 @@ typedef struct pgd_server {
     pgd_chat *chat;
     pgd_exec *exec;
     pgd_engine *engine;
+    pgd_buf memory_plan;            /* JSON, lent to the API */
     _Atomic uint32_t load_progress; /* 0..1000 */
     _Atomic int load_state;         /* pgd_load_state */
     pthread_t loader, monitor;

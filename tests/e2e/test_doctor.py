@@ -88,6 +88,13 @@ class GoodModel(unittest.TestCase):
                          f'{r.plan["full_length_sequences"]} sequences of full length'):
                 self.assertIn(part, text)
         self.assertIn(r.plan["device"], log)
+        served = json.loads(server.get("/server_info")[1])["memory_plan"]
+        self.assertEqual(set(served), set(r.plan))
+        # what is free differs from moment to moment, and packed weights are padded a little
+        self.assertLessEqual(abs(served.pop("weight_bytes") - r.plan["weight_bytes"]),
+                             r.plan["weight_bytes"] // 8)
+        self.assertGreater(served.pop("device_bytes_free_before"), 0)
+        self.assertEqual(served, {k: r.plan[k] for k in served})
 
     def test_a_default_context_that_is_cut_is_noted(self):
         r = doctor(MODEL, "--device", "cpu", "--kv-cache-memory-bytes", "8M", expect=0)
