@@ -160,10 +160,11 @@ __device__ __forceinline__ void release(uint32_t bar) {
 template <typename T, int D>
 __device__ __forceinline__ void issue_scores(uint32_t k, const uint4 (&query)[D / 16],
                                              float (&s)[8][4]) {
+    const uint64_t keys = swizzled_descriptor(uniform(k));
     wgmma_fence();
 #pragma unroll
     for (int ks = 0; ks < D / 16; ks++) {
-        const uint64_t desc = swizzled_descriptor(k + ks / 4 * 8192 + ks % 4 * 32);
+        const uint64_t desc = descriptor_after(keys, ks / 4 * 8192 + ks % 4 * 32);
         if (ks == 0)
             ScoreWgmma<T, true>::run(s, query[ks], desc);
         else
@@ -176,10 +177,11 @@ __device__ __forceinline__ void issue_scores(uint32_t k, const uint4 (&query)[D 
 template <typename T, int D>
 __device__ __forceinline__ void issue_products(uint32_t v, const uint4 (&weights)[4],
                                                float (&o)[D / 8][4]) {
+    const uint64_t values = value_descriptor(uniform(v));
     wgmma_fence();
 #pragma unroll
     for (int ks = 0; ks < 4; ks++)
-        ProductWgmma<T, D>::run(o, weights[ks], value_descriptor(v + ks * 2048));
+        ProductWgmma<T, D>::run(o, weights[ks], descriptor_after(values, ks * 2048));
     wgmma_commit();
 }
 

@@ -12,7 +12,7 @@ template <typename T, bool kFirst> struct ScoreWgmma;
 template <typename T, int kN> struct ProductWgmma;
 
 /* V of 64 keys: column blocks of 64 (8 KB apart), 8 keys at 1024 bytes; 128-byte swizzle. The next
- * k16 step lies 2048 bytes (128 in the descriptor's units) further. */
+ * k16 step lies 2048 bytes further. */
 __device__ __forceinline__ uint64_t value_descriptor(uint32_t address) {
     return (uint64_t)((address & 0x3ffff) >> 4) | (uint64_t)512 << 16 | (uint64_t)64 << 32 |
            (uint64_t)1 << 62;

@@ -47,10 +47,11 @@ struct GemmArgs {
 /* An entry of the table of kernels: a tile and the way to launch it. */
 struct GemmKernel {
     const char *name;
-    uint32_t max_m;                   /* largest m; 0: any */
-    uint32_t box_rows;                /* tokens a box of the tensor map; 0: takes no map, and x
-                                         and ldx of any alignment */
+    uint32_t max_m;          /* largest m; 0: any */
+    uint32_t box_rows;       /* tokens a box of the tensor map; 0: takes no map, and x
+                                and ldx of any alignment */
     uint32_t tokens, panels; /* the tile */
+    uint32_t resident;       /* CTAs an SM */
     int (*launch)(pgd_dtype type, const GemmArgs &a, const CUtensorMap *map, cudaStream_t s);
     int (*init)(); /* raises the limit of shared memory */
 };
@@ -61,7 +62,7 @@ extern const int gemm_skinny_count, gemm_mid_count, gemm_large_count;
  * benches); cudaErrorInvalidValue: the entry does not take these arguments, or not on this device.
  */
 const GemmKernel *gemm_kernel(int i);
-int gemm_choose(uint32_t m, uint32_t n, uint32_t k);
+int gemm_choose(uint32_t m, uint32_t n);
 int gemm_run(int kernel, const pgd_k_linear *a, cudaStream_t s);
 
 int gemm_simple_launch(pgd_dtype type, const GemmArgs &a, const CUtensorMap *map, cudaStream_t s);

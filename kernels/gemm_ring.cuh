@@ -31,6 +31,16 @@
 /* What a CTA may take of shared memory where two share an SM: 228 KB less 1 KB each. */
 constexpr uint32_t kHalfShared = 115712;
 
+/* The parity of each slot's next phase, where a walk need not go through all slots. */
+struct Phases {
+    uint32_t bits = 0;
+    __device__ __forceinline__ uint32_t take(uint32_t slot) {
+        const uint32_t parity = bits >> slot & 1;
+        bits ^= 1u << slot;
+        return parity;
+    }
+};
+
 /* Where a walk through kStages slots stands. */
 template <uint32_t kStages> struct Cursor {
     uint32_t slot = 0, parity = 0;
@@ -53,7 +63,7 @@ struct Ring {
     static constexpr uint32_t kWeightsAt = kTokenStages * kTokenBytes;
     static constexpr uint32_t kBarriersAt = kWeightsAt + kWeightStages * kWeightBytes;
     static constexpr uint32_t kSharedBytes = kBarriersAt + (kTokenStages + kWeightStages) * 2 * 8;
-    using TokenCursor = Cursor<kTokenStages>;
+    using TokenPhases = Phases; /* of tokens: a tile begins with slot 0 */
     using WeightCursor = Cursor<kWeightStages>;
     static_assert(kSteps % 4 == 0 && kTokens % 8 == 0 && kTokens <= 256,
                   "boxes are whole and keep the swizzle's groups of 8 rows");
@@ -120,9 +130,9 @@ struct Ring {
             prefetch_tensor_map(map);
             wait_for_previous();
             fence_proxy_async(); /* x was written by ordinary stores of that kernel */
-            TokenCursor to;
+            TokenPhases phases;
             for (uint32_t t = first; t < count; t += step)
-                produce_tokens(a, map, tile(t).y, to);
+                produce_tokens(a, map, tile(t).y, phases);
         }
     }
 
@@ -177,23 +187,23 @@ struct Ring {
                     tokens_full(slot));
     }
     __device__ __forceinline__ void produce_tokens(const GemmArgs &a, const CUtensorMap *map,
-                                                   uint32_t token0, TokenCursor &to) const {
+                                                   uint32_t token0, TokenPhases &phases) const {
         const uint32_t boxes = ceil_div(a.steps, 4);
-        uint32_t box = 0;
-        for (; box + kChunks <= boxes; box += kChunks, to.next()) {
-            mbarrier_wait(tokens_empty(to.slot), to.parity ^ 1);
-            mbarrier_arrive_expect(tokens_full(to.slot), kTokenBytes);
+        uint32_t box = 0, slot = 0;
+        for (; box + kChunks <= boxes; box += kChunks) {
+            mbarrier_wait(tokens_empty(slot), phases.take(slot) ^ 1);
+            mbarrier_arrive_expect(tokens_full(slot), kTokenBytes);
 #pragma unroll
             for (uint32_t b = 0; b < kChunks; b++)
-                load_box(map, to.slot, b, box + b, token0);
+                load_box(map, slot, b, box + b, token0);
+            if (++slot == kTokenStages) slot = 0;
         }
         if (box == boxes) return;
-        mbarrier_wait(tokens_empty(to.slot), to.parity ^ 1);
-        mbarrier_arrive_expect(tokens_full(to.slot), (boxes - box) * kBoxBytes);
+        mbarrier_wait(tokens_empty(slot), phases.take(slot) ^ 1);
+        mbarrier_arrive_expect(tokens_full(slot), (boxes - box) * kBoxBytes);
 #pragma unroll 1
         for (uint32_t b = 0; box + b < boxes; b++)
-            load_box(map, to.slot, b, box + b, token0);
-        to.next();
+            load_box(map, slot, b, box + b, token0);
     }
 };
 

@@ -1,13 +1,11 @@
-/* Op linear for m <= 16, and on narrow matrices for m <= 64: mma.sync, bound by the read of the
- * weights.
+/* Op linear for m <= 16: mma.sync, bound by the read of the weights.
  *
- * Grid: ceil(panels / kPanels) CTAs of kPanels x kGroups math warps and two producer warps. A math
- * warp owns one panel (16 rows) and the tokens of its group, as one or two n8 tiles:
+ * Grid: ceil(panels / kPanels) CTAs of kPanels math warps and two producer warps. A math warp owns
+ * one panel (16 rows) and all tokens, as one or two n8 tiles:
  *
- *           tokens ->   0..7  8..15          (one group of two tiles)
+ *           tokens ->   0..7  8..15
  *   warp 0  rows  0..15 [ d0 ][ d1 ]       per k16 step: one 16-byte load a lane (A), half an
  *   warp 1  rows 16..31 [ d0 ][ d1 ]       ldmatrix.x4 a tile (B), one mma a tile
- *   ...
  *
  * An output is a chain of k / 16 mma, each about 33 cycles behind the one before: 17 us at k 14336,
  * where the bytes take 26. So that nothing else adds to the chain, a stage is straight-line code,
@@ -21,9 +19,9 @@
  *
  * Measured (2026-11-24, test_linear --bench, H200, reads 4.51 TB/s), share of reads at m 1 / 8 /
  * 16: 4096x4096 0.76 / 0.79 / 0.71, 6144x4096 0.84 / 0.82 / 0.77, 4096x14336 0.93 / 0.94 / 0.89,
- * 28672x4096 0.95 / 0.94 / 0.90, 128256x4096 1.00 / 0.97 / 0.93; at m 32 / 64: 4096x4096 0.60 /
- * 0.51, 6144x4096 0.72 / -, 4096x14336 0.81 / 0.60. Tried and slower: four tiles a warp (mma.sync
- * takes 16 cycles a tile), 48 and 64 rows a CTA, clusters that share x by multicast. */
+ * 28672x4096 0.95 / 0.94 / 0.90, 128256x4096 1.00 / 0.97 / 0.93. Tried and slower: 48 and 64 rows a
+ * CTA, clusters that share x by multicast, and for m 32 and 64 more tiles a warp (mma.sync takes 16
+ * cycles a tile) or more warps (they reread the weights). */
 #include "gemm_ring.cuh"
 
 namespace {
@@ -38,19 +36,18 @@ template <typename T, int kTiles, typename R> struct Math {
     const uint32_t mine; /* offset of this lane's bytes of a slot's first fragment */
     uint32_t rows[4];    /* offsets of what this lane's ldmatrix of each step of a box reads */
     typename R::WeightCursor w; /* the slots in use */
-    typename R::TokenCursor t;
+    Cursor<R::kTokenStages> t;
     float d[kTiles][4] = {};
 
-    __device__ __forceinline__ Math(const R &r, uint32_t panel, uint32_t token)
-        : ring(r), mine(panel * R::kPanelBytes + threadIdx.x % 32 * 16) {
+    __device__ __forceinline__ Math(const R &r)
+        : ring(r), mine(threadIdx.x / 32 * R::kPanelBytes + threadIdx.x % 32 * 16) {
         const uint32_t lane = threadIdx.x % 32, row = lane % 8;
 #pragma unroll
         for (uint32_t s = 0; s < 4; s++)
             if constexpr (kTiles == 1) /* this step's two k chunks of 8 and the next one's */
-                rows[s] = (token + row) * 128 + (((2 * s + lane / 8) ^ row) << 4);
+                rows[s] = row * 128 + (((2 * s + lane / 8) ^ row) << 4);
             else /* both k chunks of a tile, then of the tile after */
-                rows[s] =
-                    (token + row + lane / 16 * 8) * 128 + (((2 * s + lane / 8 % 2) ^ row) << 4);
+                rows[s] = (row + lane / 16 * 8) * 128 + (((2 * s + lane / 8 % 2) ^ row) << 4);
     }
     __device__ __forceinline__ bool is_full() const {
         const bool weights = mbarrier_test(ring.weights_full(w.slot), w.parity);
@@ -148,25 +145,22 @@ __global__ void __launch_bounds__(R::kMathWarps * 32 + 64, 2)
         const auto tile = [&](uint32_t) { return make_uint2(panel0, 0); };
         ring.produce(warp - R::kMathWarps, a, &map, tile, 0, 1, 1);
     } else {
-        const uint32_t panel = warp % R::kPanels, token = warp / R::kPanels * kTiles * 8;
-        Math<T, kTiles, R> math(ring, panel, token);
+        Math<T, kTiles, R> math(ring);
         TileFinish finish[kTiles];
         wait_for_previous();
 #pragma unroll
         for (int i = 0; i < kTiles; i++)
-            finish[i].load(a, panel0 + panel, token + i * 8);
+            finish[i].load(a, panel0 + warp, i * 8);
         math.run(a.steps);
 #pragma unroll
         for (int i = 0; i < kTiles; i++)
-            finish[i].template store<T>(a, panel0 + panel, token + i * 8, math.d[i]);
+            finish[i].template store<T>(a, panel0 + warp, i * 8, math.d[i]);
     }
 #endif
 }
 
-template <int kTiles, int kGroups, int kPanels, int kSteps, int kTokenStages, int kWeightStages>
-struct Skinny {
-    static constexpr int kTokens = kTiles * kGroups * 8;
-    using R = Ring<kPanels, kTokens, kSteps, kTokenStages, kWeightStages, kPanels * kGroups>;
+template <int kTiles, int kPanels, int kSteps, int kTokenStages, int kWeightStages> struct Skinny {
+    using R = Ring<kPanels, kTiles * 8, kSteps, kTokenStages, kWeightStages, kPanels>;
     static_assert(R::kSharedBytes <= kHalfShared, "two CTAs an SM");
 
     static int launch(pgd_dtype type, const GemmArgs &a, const CUtensorMap *map, cudaStream_t s) {
@@ -186,20 +180,19 @@ struct Skinny {
     }
 };
 
-template <int kTiles, int kGroups, int kPanels, int kSteps, int kTokenStages, int kWeightStages>
+template <int kTiles, int kPanels, int kSteps, int kTokenStages, int kWeightStages>
 constexpr GemmKernel entry(const char *name) {
-    using S = Skinny<kTiles, kGroups, kPanels, kSteps, kTokenStages, kWeightStages>;
-    return {name, S::kTokens, S::kTokens, S::kTokens, kPanels, S::launch, S::init};
+    using S = Skinny<kTiles, kPanels, kSteps, kTokenStages, kWeightStages>;
+    return {name, kTiles * 8, kTiles * 8, kTiles * 8, kPanels, 2, S::launch, S::init};
 }
 
 } // namespace
 
-/* n8 tiles of tokens a warp, groups of tokens, panels, steps a stage, stages of tokens and of
- * weights: 112 KB of rings. */
+/* n8 tiles of tokens, panels, steps a stage, stages of tokens and of weights: 112 KB of rings. */
 const GemmKernel gemm_skinny_kernels[] = {
-    entry<1, 1, 1, 16, 8, 10>("skinny 16r x 8t"), entry<1, 1, 2, 16, 4, 6>("skinny 32r x 8t"),
-    entry<2, 1, 1, 16, 6, 8>("skinny 16r x 16t"), entry<2, 1, 2, 16, 4, 5>("skinny 32r x 16t"),
-    entry<2, 2, 1, 8, 8, 12>("skinny 16r x 32t"), entry<2, 2, 2, 8, 6, 8>("skinny 32r x 32t"),
-    entry<2, 4, 1, 8, 5, 8>("skinny 16r x 64t"),
+    entry<1, 1, 16, 8, 10>("skinny 16r x 8t"),
+    entry<1, 2, 16, 4, 6>("skinny 32r x 8t"),
+    entry<2, 1, 16, 6, 8>("skinny 16r x 16t"),
+    entry<2, 2, 16, 4, 5>("skinny 32r x 16t"),
 };
 const int gemm_skinny_count = sizeof gemm_skinny_kernels / sizeof *gemm_skinny_kernels;

@@ -1,32 +1,27 @@
 /* Op linear for m > 16: wgmma m64nNk16, weights in registers (A), tokens in shared memory (B).
  *
- * A CTA has kGroups math warpgroups and two producer warps; warp w owns panel w of the CTA's
+ * A CTA has one or two math warpgroups and two producer warps; warp w owns panel w of the CTA's
  * kPanels (16 rows each) and all kTokens tokens of the tile. A warp takes its A fragments from the
  * ring in one 16-byte load a lane and k16 step; the warpgroup reads B once, where mma.sync would
- * read it once a warp. Where a CTA has three panels for its four warps, the idle warp feeds zeros.
+ * read it once a warp. Where a CTA has fewer panels than warps, the idle ones feed zeros.
  *
- *   a chunk = 4 steps (k 64):  load A of chunk c + 1 | wgmma of chunk c in flight
+ * A slot of weights is given back when its last fragment is in registers, a slot of tokens when the
+ * wgmma that read it last are complete.
  *
- * Two sets of A registers alternate; at most two groups of wgmma are in flight. A slot of weights
- * is given back when its last fragment is in registers, a slot of tokens when the group that read
- * it last is complete. A stage is straight-line code. wgmma of one accumulator follow each other by
- * about 100 cycles however few tokens they have, which is why narrow matrices, whose CTAs are few,
- * go to gemm_skinny.cu up to 64 tokens.
- *
- * Tiles (rows x tokens): 48 or 64 x 32 or 64 for m <= 64, bound by the read of the weights, rings
- * of 112 KB (two CTAs an SM); 128 x 256 and 128 x 128 for large m, 192 KB, one CTA an SM; 64 x 64
- * where their grid would be too small. Clusters that share the read of x by multicast gained
- * nothing at any size (4096x4096 m 64: 18.4 us against 17.5; 128 x 256: within 3 %), so x from the
- * L2 is not what bounds.
+ * Tiles: one warpgroup, 32 to 64 rows x 32 to 128 tokens (gemm_mid.cu); two, 128 rows x 128 or 256
+ * tokens, persistent (gemm_large.cu). Clusters that share x by multicast gained nothing at any size
+ * (4096x4096 m 64: 18.4 us against 17.5; 128 x 256: within 3 %): what bounds is the time from a
+ * slot's release to its refill, not the rate of the L2.
  * Order of tiles for large m: groups of 8 tiles of tokens, within a group tokens before rows, so
  * that the ~132 tiles in flight span about 8 x 16 and both operands come from L2.
  *
  * Bytes: 2 n k + 2 m k (ceil(n / rows of a tile) times, from L2) + the output; FLOPs: 2 m n k.
  *
- * Measured (2026-11-24, test_linear --bench, H200, reads 4.51 TB/s), share of reads at m 32 / 64:
- * 28672x4096 0.86 / 0.81, 128256x4096 0.92 / 0.87, 6144x4096 - / 0.61. TFLOP/s at m 256 / 512 /
- * 2048 with the tile that gemm_choose takes: 4096x4096 350 / 587 / 574, 6144x4096 505 / 494 / 666,
- * 4096x14336 411 / 702 / 658, 28672x4096 614 / 665 / 587. */
+ * Measured (2026-11-24, test_linear --bench, H200, reads 4.51 TB/s), with the tile that gemm_choose
+ * takes, share of reads at m 32 / 64: 4096x4096 0.60 / 0.53, 6144x4096 0.74 / 0.70, 4096x14336 0.80
+ * / 0.70, 28672x4096 0.87 / 0.80, 128256x4096 0.93 / 0.87. TFLOP/s at m 256 / 512 / 2048: 4096x4096
+ * 387 / 587 / 584, 6144x4096 499 / 515 / 703, 4096x14336 501 / 691 / 740, 28672x4096 619 / 670 /
+ * 637; what a size reaches varies by a tenth with the GPU's power and temperature. */
 #ifndef PAGODA_KERNELS_GEMM_WGMMA_CUH
 #define PAGODA_KERNELS_GEMM_WGMMA_CUH
 
@@ -39,25 +34,40 @@ namespace {
 
 constexpr uint32_t kTokenGroup = 8; /* tiles of tokens that run side by side */
 
-/* Alone on its SM a CTA hands registers from its producers to its math warps, which only whole
- * warpgroups can; else two warps are enough. */
-template <typename R> constexpr uint32_t threads_of(int resident) {
-    return R::kMathWarps * 32 + (resident == 1 ? 128 : 64);
+/* The tiles of two warpgroups are for large m: persistent, and with so many accumulators that the
+ * producers hand registers to the math warps, which only whole warpgroups can. */
+template <typename R> constexpr bool is_large() {
+    return R::kMathWarps == 8;
+}
+template <typename R> constexpr uint32_t threads_of() {
+    return R::kMathWarps * 32 + (is_large<R>() ? 128 : 64);
 }
 
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
-/* One warp's part of the main loop. */
+constexpr uint32_t common_multiple(uint32_t a, uint32_t b) {
+    uint32_t m = a;
+    while (m % b)
+        m += a;
+    return m;
+}
+
+/* One warp's part of the main loop, in chunks of 4 steps. When chunk c is issued, c - 1 is at work,
+ * so the tensor core never waits for what lies between two chunks; c - 2 is complete and c + 2
+ * takes its registers, so no wgmma waits for a load either. A turn of the loop is whole rounds
+ * through the slots of tokens, so that descriptors are constants behind a uniform base: built from
+ * a slot in a register, each waits until the wgmma before it has begun, 100 cycles, of which 64
+ * tokens use 32. */
 template <typename T, typename R> struct Math {
-    /* Chunks alternate between two sets of registers; the loop below holds an even number. */
-    static constexpr uint32_t kStages = R::kChunks % 2 ? 2 : 1; /* a turn of the loop */
+    static constexpr uint32_t kSets = 4; /* of registers for weights */
+    static constexpr uint32_t kTurn = common_multiple(kSets, R::kTokenStages *R::kChunks);
     using Sums = float[R::kTokens / 2];
 
     const R &ring;
-    const uint32_t mine; /* offset of this lane's bytes of a slot's first fragment */
-    const bool idle;     /* a warp without a panel */
-    typename R::WeightCursor w;
-    typename R::TokenCursor t, out; /* of the chunk in hand; the oldest not given back */
+    const uint32_t mine;               /* offset of this lane's bytes of a slot's first fragment */
+    const bool idle;                   /* a warp without a panel */
+    typename R::WeightCursor w, w_out; /* to load from, to give back */
+    typename R::TokenPhases phases;
 
     __device__ __forceinline__ Math(const R &r)
         : ring(r), mine(threadIdx.x / 32 * R::kPanelBytes + threadIdx.x % 32 * 16),
@@ -67,81 +77,72 @@ template <typename T, typename R> struct Math {
         if (R::kPanels < R::kMathWarps && idle) return make_uint4(0, 0, 0, 0);
         return load_shared_16(ring.weights(w.slot) + mine + step * kFragmentBytes);
     }
-    __device__ __forceinline__ void load(uint4 (&a)[4], uint32_t chunk) const {
+    /* chunk: within its stage, here and below */
+    __device__ __forceinline__ void load(uint4 (&a)[4], uint32_t chunk) {
         if (chunk == 0) mbarrier_wait(ring.weights_full(w.slot), w.parity);
 #pragma unroll
         for (uint32_t s = 0; s < 4; s++)
             a[s] = fragment(chunk * 4 + s);
+        if (chunk == R::kChunks - 1) w.next();
     }
-    __device__ __forceinline__ void issue(Sums &d, const uint4 (&a)[4], uint32_t chunk) const {
-        if (chunk == 0) mbarrier_wait(ring.tokens_full(t.slot), t.parity);
-        const uint64_t b = swizzled_descriptor(ring.tokens(t.slot) + chunk * R::kBoxBytes);
+    __device__ __forceinline__ void issue(Sums &d, const uint4 (&a)[4], uint32_t slot,
+                                          uint32_t chunk) {
+        if (chunk == 0) mbarrier_wait(ring.tokens_full(slot), phases.take(slot));
+        const uint64_t b = swizzled_descriptor(ring.base);
+        const uint32_t at = slot * R::kTokenBytes + chunk * R::kBoxBytes;
         wgmma_fence();
 #pragma unroll
-        for (int s = 0; s < 4; s++)
-            Wgmma<T, R::kTokens>::run(d, a[s], b + 2 * s);
+        for (uint32_t s = 0; s < 4; s++)
+            Wgmma<T, R::kTokens>::run(d, a[s], descriptor_after(b, at + s * 32));
         wgmma_commit();
+        /* the registers hold all that the slot of weights did */
+        if (chunk == R::kChunks - 1) release_weights();
     }
-    __device__ __forceinline__ void next_weights() {
-        ring.release_weights(w.slot);
-        w.next();
-    }
-    __device__ __forceinline__ void release_tokens() {
-        ring.release_tokens(out.slot);
-        out.next();
-    }
-    /* A chunk: its wgmma begin; those of the one before end, whose registers the next one takes. */
-    __device__ __forceinline__ void turn(Sums &d, const uint4 (&a)[4], uint4 (&other)[4],
-                                         uint32_t chunk, bool first, bool last) {
-        const bool ends = chunk == R::kChunks - 1;
-        issue(d, a, chunk);
-        if (ends) next_weights();
-        wgmma_wait<1>();
-        if (chunk == 0 && !first) release_tokens();
-        if (!ends)
-            load(other, chunk + 1);
-        else if (!last)
-            load(other, 0);
-        if (ends) t.next();
+    __device__ __forceinline__ void release_weights() {
+        ring.release_weights(w_out.slot);
+        w_out.next();
     }
     __device__ __forceinline__ void run(Sums &d, uint32_t steps) {
-        const uint32_t stages = steps / R::kSteps;
-        uint4 a[2][4];
+        const uint32_t chunks = steps / R::kSteps * R::kChunks;
+        const auto slot_of = [](uint32_t c) { return c / R::kChunks % R::kTokenStages; };
+        uint4 a[kSets][4];
 #pragma unroll
         for (int i = 0; i < R::kTokens / 2; i++)
             d[i] = 0.0f;
-        if (stages) load(a[0], 0);
-        for (uint32_t i = 0; i < stages; i += kStages) {
+        if (chunks > 0) load(a[0], 0);
+        if (chunks > 1) load(a[1], 1 % R::kChunks);
+        for (uint32_t first = 0; first < chunks; first += kTurn) {
 #pragma unroll
-            for (uint32_t c = 0; c < R::kChunks; c++)
-                turn(d, a[c % 2], a[(c + 1) % 2], c, i == 0, i + 1 == stages);
-            if constexpr (kStages == 2) {
-                if (i + 1 == stages) break;
-#pragma unroll
-                for (uint32_t c = 0; c < R::kChunks; c++)
-                    turn(d, a[(c + 1) % 2], a[c % 2], c, false, i + 2 == stages);
+            for (uint32_t i = 0; i < kTurn; i++) {
+                const uint32_t c = first + i, ago = i + kTurn - 2;
+                if (c >= chunks) break;
+                issue(d, a[i % kSets], slot_of(i), i % R::kChunks);
+                wgmma_wait<2>();
+                if (ago % R::kChunks == R::kChunks - 1 && c >= 2) ring.release_tokens(slot_of(ago));
+                if (c + 2 < chunks) load(a[(i + 2) % kSets], (i + 2) % R::kChunks);
             }
         }
         wgmma_wait<0>();
-        if (stages) release_tokens();
-        if (steps % R::kSteps) tail(d, steps % R::kSteps);
+        for (uint32_t c = chunks < 2 ? 0 : chunks - 2; c < chunks; c++)
+            if (c % R::kChunks == R::kChunks - 1) ring.release_tokens(slot_of(c));
+        if (steps % R::kSteps) tail(d, steps % R::kSteps, slot_of(chunks));
     }
     /* The last stage where it is not full, step by step. */
-    __device__ __forceinline__ void tail(Sums &d, uint32_t steps) {
+    __device__ __forceinline__ void tail(Sums &d, uint32_t steps, uint32_t slot) {
         mbarrier_wait(ring.weights_full(w.slot), w.parity);
-        mbarrier_wait(ring.tokens_full(t.slot), t.parity);
+        mbarrier_wait(ring.tokens_full(slot), phases.take(slot));
 #pragma unroll 1
         for (uint32_t s = 0; s < steps; s++) {
             const uint4 a = fragment(s);
             wgmma_fence();
             Wgmma<T, R::kTokens>::run(
-                d, a, swizzled_descriptor(ring.tokens(t.slot) + s / 4 * R::kBoxBytes) + s % 4 * 2);
+                d, a, swizzled_descriptor(ring.tokens(slot) + s / 4 * R::kBoxBytes + s % 4 * 32));
             wgmma_commit();
             wgmma_wait<0>();
         }
-        next_weights();
-        release_tokens();
-        t.next();
+        w.next();
+        release_weights();
+        ring.release_tokens(slot);
     }
 };
 
@@ -242,7 +243,7 @@ template <typename R, bool kAlone> struct Stage {
 };
 
 template <typename T, typename R, int kResident>
-__global__ void __launch_bounds__(threads_of<R>(kResident), kResident)
+__global__ void __launch_bounds__(threads_of<R>(), kResident)
     gemm_wgmma(const __grid_constant__ CUtensorMap map, const GemmArgs a) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
     extern __shared__ __align__(1024) unsigned char shared[];
@@ -266,16 +267,16 @@ __global__ void __launch_bounds__(threads_of<R>(kResident), kResident)
     ring.init();
 
     if (warp >= R::kMathWarps) {
-        if constexpr (kResident == 1) registers_down_to<40>();
+        if constexpr (is_large<R>()) registers_down_to<40>();
         ring.produce(warp - R::kMathWarps, a, &map, tile, blockIdx.x, gridDim.x, count);
     } else {
-        if constexpr (kResident == 1) registers_up_to<232>();
+        if constexpr (is_large<R>()) registers_up_to<232>();
         Math<T, R> math(ring);
-        const Stage<R, kResident == 1> stage(shared);
+        const Stage<R, is_large<R>()> stage(shared);
         wait_for_previous();
         for (uint32_t i = blockIdx.x; i < count; i += gridDim.x) {
             const uint2 at = tile(i);
-            if constexpr (kResident == 1) stage.prefetch(a, at.x, at.y);
+            if constexpr (is_large<R>()) stage.prefetch(a, at.x, at.y);
             float d[R::kTokens / 2];
             math.run(d, a.steps);
             stage.template write<T>(a, d, at.x, at.y);
@@ -285,15 +286,15 @@ __global__ void __launch_bounds__(threads_of<R>(kResident), kResident)
 }
 
 template <typename R, int kResident> struct Wide {
-    static constexpr uint32_t kShared = R::kSharedBytes + Stage<R, kResident == 1>::kOwnBytes;
+    static constexpr uint32_t kShared = R::kSharedBytes + Stage<R, is_large<R>()>::kOwnBytes;
     static_assert(kShared <= (kResident == 1 ? 232448 : kHalfShared), "fits an SM");
 
     static int launch(pgd_dtype type, const GemmArgs &a, const CUtensorMap *map, cudaStream_t s) {
         uint64_t tiles = (uint64_t)ceil_div(a.panels, R::kPanels) * ceil_div(a.m, R::kTokens);
         if (tiles > INT32_MAX) return (int)cudaErrorInvalidValue;
-        if (kResident == 1 && tiles > kSms) tiles = kSms;
+        if (is_large<R>() && tiles > kSms) tiles = kSms;
         const uint32_t blocks = (uint32_t)tiles;
-        const uint32_t threads = threads_of<R>(kResident);
+        const uint32_t threads = threads_of<R>();
         return type == PGD_BF16 ? launch_kernel(gemm_wgmma<__nv_bfloat16, R, kResident>, blocks,
                                                 threads, kShared, s, *map, a)
                                 : launch_kernel(gemm_wgmma<__half, R, kResident>, blocks, threads,
@@ -313,7 +314,7 @@ template <int kPanels, int kTokens, int kSteps, int kTokenStages, int kWeightSta
 constexpr GemmKernel wide_entry(const char *name) {
     using R = Ring<kPanels, kTokens, kSteps, kTokenStages, kWeightStages, kGroups * 4>;
     using W = Wide<R, kResident>;
-    return {name, 0, kTokens, kTokens, kPanels, W::launch, W::init};
+    return {name, 0, kTokens, kTokens, kPanels, kResident, W::launch, W::init};
 }
 
 } // namespace

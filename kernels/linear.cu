@@ -4,7 +4,8 @@
  * Bytes: 2 n k written, the source read once. A pack is followed by a synchronisation before the
  * first linear over its result: linears read weights before they wait for the previous kernel.
  *
- * Choice: the kernels give equal bits (gemm.cuh), so it is free to be any function of the shape. */
+ * Choice: the kernels give equal bits (gemm.cuh), so it is free to be any function of the shape; it
+ * follows the figures of test_linear --bench on an H200. */
 #include "gemm.cuh"
 
 #include <cudaTypedefs.h>
@@ -125,48 +126,50 @@ Finish finish_of(const pgd_k_linear *a) {
 }
 
 /* The table entry of this tile; -1: none. */
-int find(uint32_t tokens, uint32_t panels) {
+int find(uint32_t tokens, uint32_t panels, uint32_t resident) {
     for (int i = 1; gemm_kernel(i); i++) {
         const GemmKernel *const g = gemm_kernel(i);
-        if (g->tokens == tokens && g->panels == panels) return i;
+        if (g->tokens == tokens && g->panels == panels && g->resident == resident) return i;
     }
     return -1;
+}
+
+/* 16 < m <= 64: the deep tile with the fewest panels whose grid fits the machine at once. */
+int choose_mid(uint32_t m, uint32_t panels) {
+    const uint32_t tokens = m <= 32 ? 32 : 64;
+    for (uint32_t p = m <= 32 ? 4 : 2; p <= 4; p++)
+        if (ceil_div(panels, p) <= kSms) return find(tokens, p, 1);
+    return find(tokens, 4, 2);
 }
 
 /* m > 64: the tile whose grid takes the shortest time by this model: rounds of full SMs, each as
  * long as its outputs over the tile's efficiency (percent of the best tile's rate). */
 int choose_large(uint32_t m, uint32_t panels) {
     static constexpr struct {
-        uint32_t tokens, panels, resident, percent;
-    } tiles[] = {{256, 8, 1, 100}, {128, 8, 1, 93}, {64, 4, 2, 55}};
+        uint32_t tokens, panels, percent;
+    } tiles[] = {{256, 8, 100}, {128, 8, 96}, {128, 4, 57}, {64, 4, 36}};
     int best = 0;
     uint64_t least = UINT64_MAX;
     for (const auto &t : tiles) {
         const uint64_t count = (uint64_t)ceil_div(m, t.tokens) * ceil_div(panels, t.panels);
-        const uint64_t rounds = (count + kSms * t.resident - 1) / (kSms * t.resident);
-        const uint64_t cost = rounds * t.resident * t.tokens * t.panels * 100 / t.percent;
+        const uint64_t cost = (count + kSms - 1) / kSms * t.tokens * t.panels * 100 / t.percent;
         if (cost >= least) continue;
         least = cost;
-        best = find(t.tokens, t.panels);
+        best = find(t.tokens, t.panels, 1);
     }
     return best;
 }
 
 } // namespace
 
-int gemm_choose(uint32_t m, uint32_t n, uint32_t k) {
-    (void)k;
+int gemm_choose(uint32_t m, uint32_t n) {
     const uint32_t panels = ceil_div(n, kPanelRows);
-    const uint32_t share = ceil_div(panels, kSms); /* of an SM */
-    if (m <= 8) return find(8, share <= 2 ? 1 : 2);
-    if (m <= 16) return find(16, share <= 2 ? 1 : 2);
-    if (m <= 32) return find(32, share <= 2 ? 1 : share <= 4 ? 2 : 4);
-    if (m <= 64) return find(64, share <= 2 ? 1 : share <= 3 ? 3 : 4);
-    return choose_large(m, panels);
+    if (m <= 16) return find(m <= 8 ? 8 : 16, panels <= 2 * kSms ? 1 : 2, 2);
+    return m <= 64 ? choose_mid(m, panels) : choose_large(m, panels);
 }
 
 const GemmKernel *gemm_kernel(int i) {
-    static constexpr GemmKernel simple = {"simple", 0, 0, 0, 0, gemm_simple_launch, nullptr};
+    static constexpr GemmKernel simple = {"simple", 0, 0, 0, 0, 0, gemm_simple_launch, nullptr};
     if (i < 0) return nullptr;
     if (i == 0) return &simple;
     i--;
@@ -260,7 +263,7 @@ int pgd_k_linear_init(void) {
 }
 
 int pgd_k_run_linear(const pgd_k_linear *a, pgd_stream s) {
-    return gemm_run(map_takes(a) ? gemm_choose(a->m, a->n, a->k) : 0, a, s);
+    return gemm_run(map_takes(a) ? gemm_choose(a->m, a->n) : 0, a, s);
 }
 
 } /* extern "C" */

@@ -172,13 +172,23 @@ template <int kCount> __device__ __forceinline__ void registers_down_to() {
 
 #endif
 
+/* The value of v in lane 0, which the compiler then knows to be the same in all lanes: descriptors
+ * from such addresses are made in uniform registers, from others by a move there a wgmma. */
+__device__ __forceinline__ uint32_t uniform(uint32_t v) {
+    return __shfl_sync(0xffffffffu, v, 0);
+}
+
 /* Descriptor of a K-major operand in shared memory, rows of 128 bytes (64 elements of 2 bytes) in
  * the 128-byte swizzle: the 16-byte chunk c of row r lies at chunk c ^ (r % 8). Groups of 8 rows
  * follow each other at 1024 bytes, to which the tile is aligned. The next k16 step lies 32 bytes
- * (2 in the descriptor's units) further. */
+ * further. */
 __device__ __forceinline__ uint64_t swizzled_descriptor(uint32_t address) {
     return (uint64_t)((address & 0x3ffff) >> 4) | (uint64_t)1 << 16 | (uint64_t)64 << 32 |
            (uint64_t)1 << 62;
+}
+/* The same operand `bytes` further, a multiple of 16. */
+__device__ __forceinline__ uint64_t descriptor_after(uint64_t d, uint32_t bytes) {
+    return (d & 0xffffffff00000000u) | (uint32_t)((uint32_t)d + bytes / 16);
 }
 
 #endif

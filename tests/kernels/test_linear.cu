@@ -466,7 +466,7 @@ void bench_shape(Harness &h, uint32_t n, uint32_t k, pgd_epilogue epilogue, bool
     CUDA_OK(cudaMemsetAsync(y.get(), 0, y.size(), h.stream));
     h.sync();
     for (const uint32_t m : ms) {
-        const int chosen = gemm_choose(m, n, k);
+        const int chosen = gemm_choose(m, n);
         for (int i = 1; gemm_kernel(i); i++) {
             const GemmKernel *const g = gemm_kernel(i);
             const uint32_t tile = m <= 8 ? 8 : m <= 16 ? 16 : m <= 32 ? 32 : 64;
