@@ -298,9 +298,10 @@ static void run_plans(rank_exec *r) {
 static void *rank_main(void *arg) {
     rank_exec *const r = arg;
     r->open_status = open_all(r, &r->open_error);
-    const char *const fatal = r->dev ? r->dev->fatal(r->dev) : NULL;
-    if (r->open_status != PGD_OK && fatal && !strstr(r->open_error.msg, fatal))
-        (void)pgd_wrap(&r->open_error, "%s", fatal);
+    if (r->open_status != PGD_OK) {
+        const char *const fatal = r->dev ? r->dev->fatal(r->dev) : NULL;
+        if (fatal && !strstr(r->open_error.msg, fatal)) (void)pgd_wrap(&r->open_error, "%s", fatal);
+    }
     (void)pgd_ring_push(r->results, 0);
     if (r->open_status == PGD_OK) run_plans(r);
     close_all(r);
