@@ -13,8 +13,8 @@
  * SM. Tiles of 128 rows (160 KB, one CTA) were slower by 7 to 15 % at every shape of the bench and
  * are gone: eight warps that share their barriers wait more than two CTAs of four. Needs sm_80.
  *
- * Measured, H100 80GB HBM3, 2026-11-24, D = 128, 32 heads, 8 kv heads, causal: 194 TFLOP/s for 1024
- * new tokens, 222 for 2048, 256 for 8192, 244 for 512 behind 8192, 164 for 16 x 512. */
+ * Measured, H200, 2026-11-24, D = 128, 32 heads, 8 kv heads, causal: 194 TFLOP/s for 1024 new
+ * tokens, 223 for 2048, 255 for 8192, 240 for 512 behind 8192, 166 for 16 x 512. */
 #include "attn_rows.cuh"
 
 template <int D, int kWarps> struct GenericShape {
