@@ -136,7 +136,7 @@ static void finish(pgd_call *c, api_choice *ch, uint32_t to) {
     if (!c->g.stream) return;
     api_chunk_open(c);
     pgd_buf_putf(b, "{\"index\":%u,\"delta\":{},\"logprobs\":", ch->index);
-    if (ch->lp[0].n)
+    if (ch->lp[0].n || ch->lp[0].failed)
         put_logprobs(c, ch, b);
     else
         pgd_buf_puts(b, "null");

@@ -8,8 +8,9 @@ static void begin(pgd_call *c) {
     (void)c; /* no role to announce */
 }
 
+/* Also those for which there was no memory: put_logprobs says so. */
 static bool has_fragments(const api_choice *ch) {
-    return ch->lp[0].n > 0;
+    return ch->lp[0].n > 0 || ch->lp[0].failed;
 }
 
 static void put_logprobs(const pgd_call *c, api_choice *ch, pgd_buf *b) {

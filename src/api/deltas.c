@@ -47,9 +47,9 @@ static bool fail_nomem(pgd_call *c) {
 static void begin(pgd_call *c) {
     if (!c->first_token_ns) c->first_token_ns = pgd_clock_now(&c->api->clock);
     if (!c->g.stream || c->g.began) return;
-    c->g.began = true;
     api_call_start_stream(c);
     c->wire->begin(c);
+    c->g.began = c->phase == API_RUN; /* else what it wrote was undone for want of memory */
 }
 
 /* Hand on one piece and the tokens whose raw text it brings to an end. */

@@ -84,6 +84,7 @@ static void put_top(const pgd_call *c, int32_t id, float lp, names *seen, pgd_bu
                     pgd_buf *b) {
     pgd_buf_clear(scratch);
     pgd_tokenizer_token_bytes(c->model->tokenizer, id, scratch);
+    if (scratch->failed) b->failed = true;
     const size_t start = b->n;
     if (seen->n) pgd_buf_putc(b, ',');
     const size_t at = b->n;
@@ -107,6 +108,7 @@ static void put_legacy(const pgd_call *c, api_choice *ch, int32_t id, uint64_t b
                        const float *lp, const pgd_top *top) {
     pgd_buf scratch = {0};
     pgd_tokenizer_token_bytes(c->model->tokenizer, id, &scratch);
+    if (scratch.failed) ch->lp[0].failed = true;
     for (int i = 0; i < 4; i++)
         put_comma(&ch->lp[i]);
     put_name(c, id, pgd_buf_sv(&scratch), true, &ch->lp[0]);
@@ -123,7 +125,6 @@ static void put_legacy(const pgd_call *c, api_choice *ch, int32_t id, uint64_t b
         put_top(c, id, *lp, &seen, &scratch, &ch->lp[2]);
         pgd_buf_putc(&ch->lp[2], '}');
     }
-    if (scratch.failed) ch->lp[0].failed = true;
     pgd_buf_fini(&scratch);
 }
 
@@ -149,10 +150,10 @@ void api_logprob_prompt(const pgd_call *c, api_choice *ch) {
         put_legacy(c, ch, r->prompt[i], cp, known ? &s->logprob[i - 1] : NULL,
                    known && s->top ? &s->top[(size_t)(i - 1) * c->g.n_top] : NULL);
         pgd_buf_clear(&text);
-        (void)pgd_detok_push(d, r->prompt[i], &text);
+        if (pgd_detok_push(d, r->prompt[i], &text) == PGD_E_NOMEM || text.failed)
+            ch->lp[0].failed = true;
         cp += pgd_utf8_count(text.p, text.n);
     }
-    if (text.failed) ch->lp[0].failed = true;
     pgd_buf_fini(&text);
     pgd_detok_destroy(&d);
 }

@@ -80,6 +80,7 @@ static void open_block(pgd_call *c, api_item *it, const api_piece *v, pgd_sv byt
     }
     if (!c->g.stream) return;
     pgd_buf *const b = &c->out;
+    if (it->call_id.failed || it->name.failed) b->failed = true; /* no call goes out unnamed */
     open_event(c, "content_block_start");
     pgd_buf_putf(b, ",\"index\":%u,\"content_block\":{", api_item_index(c, it));
     if (it->kind == API_TEXT) {

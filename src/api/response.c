@@ -67,7 +67,8 @@ void api_put_part(const api_item *it, bool empty, pgd_buf *b) {
     api_put_text(b, "text", empty ? (pgd_sv){"", 0} : pgd_buf_sv(&it->text));
     if (it->kind == API_TEXT) {
         pgd_buf_puts(b, ",\"annotations\":[],\"logprobs\":[");
-        if (!empty) pgd_buf_putsv(b, pgd_buf_sv(&it->logprobs));
+        /* where there was no memory for an entry, half of it may stand at the end */
+        if (!empty && !it->logprobs.failed) pgd_buf_putsv(b, pgd_buf_sv(&it->logprobs));
         pgd_buf_putc(b, ']');
     }
     pgd_buf_putc(b, '}');

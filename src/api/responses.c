@@ -28,6 +28,7 @@ static void close_event(pgd_call *c) {
 /* The events that open a stream; the caller closes them. */
 static void put_begin(pgd_call *c) {
     static const char *const types[] = {"response.created", "response.in_progress"};
+    c->response->seq = 0; /* those of a first try may have been undone */
     for (size_t i = 0; i < 2; i++) {
         open_event(c, types[i]);
         pgd_buf_puts(&c->out, ",\"response\":");
@@ -85,6 +86,7 @@ static void open_item(pgd_call *c, api_item *it, const api_piece *v, pgd_sv byte
     api_random_id(it->id + n, 24);
     if (call) api_call_id_write(c, "call_", v, bytes, &it->call_id);
     if (!c->g.stream) return;
+    if (it->call_id.failed || it->name.failed) c->out.failed = true; /* no call goes out unnamed */
     put_item_event(c, "response.output_item.added", it, API_ITEM_BEGINS);
     if (!call && c->phase == API_RUN) put_part_event(c, "response.content_part.added", it, true);
 }
@@ -96,6 +98,7 @@ static void take_logprobs(pgd_call *c, api_item *it, pgd_buf *b) {
     pgd_buf_putsv(&it->logprobs, pgd_buf_sv(lp));
     if (b) pgd_buf_putsv(b, pgd_buf_sv(lp));
     if (lp->failed) it->logprobs.failed = true;
+    if (lp->failed && b) b->failed = true; /* half an entry */
     pgd_buf_clear(lp);
 }
 
@@ -234,7 +237,7 @@ static void error(pgd_call *c) {
         api_error_write(&c->err, &c->out);
         return;
     }
-    if (!c->g.began) put_begin(c); /* a comment was all that went out */
+    if (!c->g.began) put_begin(c); /* a comment, if anything, was all that went out */
     put_end(c, "response.failed", failed_status(c));
 }
 

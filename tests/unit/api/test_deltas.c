@@ -382,6 +382,45 @@ static void unread_output_leaves_tokens_in_their_log(void **state) {
     pgd_call_release(&c);
 }
 
+/* The whole answer, allocation n of it failing; -1: none. Returns whether that one was reached. */
+static bool score_with_failure(const char *body, int64_t n, pgd_buf *out) {
+    pgd_call *c = open_call(body);
+    log_token(c, 0, BOS);
+    log_token(c, 0, IM_START);
+    log_finish(c, 0, PGD_FINISH_LENGTH, 0);
+    (void)pgd_mem_fail_after(n);
+    (void)api_call_pump(c, 0, c->g.n_choices);
+    const bool fired = pgd_mem_fail_after(-1);
+    assert_int_equal(pgd_call_get_state(c), PGD_CALL_DONE);
+    assert_true(fired || c->err.status == PGD_OK);
+    pgd_buf_clear(out);
+    if (c->err.status == PGD_OK) pgd_buf_putsv(out, pgd_buf_sv(&c->out));
+    pgd_call_release(&c);
+    return fired;
+}
+
+/* Control tokens: without text, so that their logprobs come with the end. */
+static void logprobs_are_never_lost_in_silence(void **state) {
+    (void)state;
+    static const char *const bodies[] = {
+        "{\"model\":\"m\",\"prompt\":[65],\"max_tokens\":9,\"logprobs\":0",
+        "{\"model\":\"m\",\"prompt\":[65],\"max_tokens\":9,\"logprobs\":0,\"user\":\"chat\""};
+    pgd_buf body = {0}, want = {0}, got = {0};
+    for (size_t i = 0; i < 4; i++) {
+        pgd_buf_clear(&body);
+        pgd_buf_putf(&body, "%s,\"stream\":%s}", bodies[i / 2], i % 2 ? "true" : "false");
+        assert_false(score_with_failure(body.p, -1, &want));
+        assert_non_null(strstr(want.p, "<|im_start|>"));
+        int64_t n = 0;
+        for (; score_with_failure(body.p, n, &got); n++)
+            if (got.n) assert_string_equal(got.p, want.p);
+        assert_true(n > 2);
+    }
+    pgd_buf_fini(&body);
+    pgd_buf_fini(&want);
+    pgd_buf_fini(&got);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stop_string_cut_by_tokens_is_trimmed),
@@ -398,6 +437,7 @@ int main(void) {
         cmocka_unit_test(choices_end_apart_and_count_what_they_used),
         cmocka_unit_test(the_engines_failure_is_an_error_not_an_answer),
         cmocka_unit_test(unread_output_leaves_tokens_in_their_log),
+        cmocka_unit_test(logprobs_are_never_lost_in_silence),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -38,6 +38,9 @@ static const struct {
      "\"arguments\":\"{}\"},{\"type\":\"function_call_output\",\"call_id\":\"c\",\"output\":\"1\"}]"
      ",\"tools\":[{\"type\":\"namespace\",\"name\":\"n\",\"tools\":[{\"type\":\"function\","
      "\"name\":\"f\"}]}],\"include\":[\"message.output_text.logprobs\"]}"},
+    {PGD_ROUTE_COMPLETIONS,
+     "{\"model\":\"small\",\"prompt\":[65,66,67],\"max_tokens\":4,\"seed\":1,\"ignore_eos\":true,"
+     "\"echo\":true,\"logprobs\":1,\"stream\":true,\"stream_options\":{\"include_usage\":true}}"},
     {PGD_ROUTE_RESPONSES, "{\"model\":\"small\",\"max_output_tokens\":4,\"seed\":1,\"input\":"
                           "\"q\",\"previous_response_id\":\"resp_kept\"}"},
     {PGD_ROUTE_RESPONSES,
@@ -45,7 +48,7 @@ static const struct {
      "\"content\":\"q\"},{\"type\":\"item_reference\",\"id\":\"msg_kept\"},{\"role\":\"user\","
      "\"content\":\"q\"}]}"},
 };
-enum { N_CASES = sizeof cases / sizeof cases[0] };
+enum { N_CASES = sizeof cases / sizeof cases[0], N_SCORED = 7 /* of the echo's */ };
 
 /* What the last cases go on from. */
 static void keep_one(rig *r) {
@@ -103,6 +106,17 @@ static void ignore_change(pgd_call *call, void *ctx) {
     (void)ctx;
 }
 
+/* Whole events of JSON, response.created the first of its protocol. */
+static void check_events(const pgd_call *c, pgd_sv rest) {
+    const pgd_sv created = PGD_SV("event: response.created\n");
+    if (c->route == PGD_ROUTE_RESPONSES && rest.n) assert_true(pgd_sv_starts(rest, created));
+    for (pgd_sv line; pgd_sv_cut(&rest, PGD_SV("\n"), &line);) {
+        if (!pgd_sv_starts(line, PGD_SV("data: {"))) continue;
+        pgd_json_doc *doc = test_json(line.p + 6, line.n - 6);
+        pgd_json_free(&doc);
+    }
+}
+
 static void check_end(const pgd_call *c, bool fired) {
     const pgd_sv out = {c->out.p, c->out.n};
     if (!c->streaming) {
@@ -112,16 +126,19 @@ static void check_end(const pgd_call *c, bool fired) {
         pgd_json_free(&doc);
         return;
     }
+    check_events(c, out);
     if (fired && !pgd_sv_ends(out, PGD_SV("data: [DONE]\n\n"))) {
         assert_true(out.n == 0 || pgd_sv_ends(out, PGD_SV("\n\n")));
         return;
     }
-    if (c->route != PGD_ROUTE_CHAT) {
+    if (c->route != PGD_ROUTE_CHAT && c->route != PGD_ROUTE_COMPLETIONS) {
         assert_true(pgd_sv_ends(out, PGD_SV("\n\n")));
         return;
     }
     fold f;
     fold_stream(&f, out, FOLD_USAGE);
+    if (c->route == PGD_ROUTE_COMPLETIONS && !f.error.n)
+        assert_int_equal(f.choice[0].n_logprobs, N_SCORED);
     fold_fini(&f);
 }
 

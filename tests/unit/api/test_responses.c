@@ -11,6 +11,7 @@
 
 #include "api/response_out.h"
 #include "pagoda/fs.h"
+#include "pagoda/mem.h"
 #include "script.h"
 
 /* ---- folding ---- */
@@ -257,6 +258,43 @@ static void an_error_in_a_stream_is_a_failed_response(void **state) {
     }
 }
 
+/* A call that begins, allocation n of the loop's work failing. Returns whether it was reached. */
+static bool call_with_failure(pgd_route route, const char *body, int64_t n) {
+    static const char raw[] = "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": 1";
+    static const char *const empty[] = {"\"id\":\"\"", "\"call_id\":\"\"", "\"name\":\"\""};
+    pgd_call *c = script_call(route, body);
+    pgd_toklog *const log = &c->g.requests[0].r.out[0];
+    for (const char *p = raw; *p; p++)
+        log->token[log->len++] = *p;
+    (void)pgd_mem_fail_after(n);
+    (void)api_call_pump(c, 0, 1);
+    const bool fired = pgd_mem_fail_after(-1);
+    /* the object that fails repeats what there is; its client goes by what came before */
+    const size_t end = pgd_sv_find(pgd_buf_sv(&c->out), PGD_SV("event: response.failed"), 0);
+    for (size_t i = 0; i < sizeof empty / sizeof empty[0]; i++)
+        assert_true(pgd_sv_find(pgd_buf_sv(&c->out), pgd_sv_c(empty[i]), 0) >= end);
+    if (!fired) has(&c->out, "\"name\":\"f\"");
+    pgd_call_release(&c);
+    return fired;
+}
+
+static void a_call_is_never_announced_without_its_id_and_name(void **state) {
+    (void)state;
+    script_speak("hermes", "none");
+    int64_t n = 0, m = 0;
+    while (call_with_failure(PGD_ROUTE_RESPONSES,
+                             HEAD ",\"stream\":true,\"tools\":[{\"type\":\"function\","
+                                  "\"name\":\"f\"}]}",
+                             n))
+        n++;
+    while (call_with_failure(PGD_ROUTE_MESSAGES,
+                             "{\"model\":\"m\",\"max_tokens\":99,\"stream\":true,\"messages\":[{"
+                             "\"role\":\"user\",\"content\":\"q\"}],\"tools\":[{\"name\":\"f\"}]}",
+                             m))
+        m++;
+    assert_true(n > 5 && m > 5);
+}
+
 /* ---- the golden stream ---- */
 
 /* Keys in order, of objects within too, but for whole responses: those may have more. */
@@ -405,6 +443,7 @@ int main(void) {
         cmocka_unit_test(logprobs_go_with_their_text),
         cmocka_unit_test(an_answer_that_was_cut_says_so),
         cmocka_unit_test(an_error_in_a_stream_is_a_failed_response),
+        cmocka_unit_test(a_call_is_never_announced_without_its_id_and_name),
         cmocka_unit_test(streams_have_the_golden_shape),
         cmocka_unit_test(bodies_become_what_a_chat_client_would_send),
         cmocka_unit_test(what_is_wrong_is_named_by_its_place_in_the_body),
