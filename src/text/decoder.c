@@ -143,7 +143,7 @@ static void strip_token(const pgd_decoder_stage *s, pgd_sv t, pgd_buf *out) {
         if (memcmp(t.p + end - cn, c, cn) != 0) break;
         end -= cn;
     }
-    pgd_buf_put(out, t.p + begin, end - begin);
+    if (end > begin) pgd_buf_put(out, t.p + begin, end - begin);
 }
 
 static pgd_status replace_regex(pgd_decoding *d, const pgd_decoder_stage *s, pgd_sv t,
@@ -415,6 +415,7 @@ void pgd_decoder_middle(const pgd_decoder *dec, pgd_sv token, pgd_buf *out) {
     pgd_decoding_init(&d, dec);
     pgd_buf cur = {0}, next = {0};
     bool bytes = false; /* cur is raw bytes now: later stages only join */
+    pgd_status st = PGD_OK;
     pgd_buf_putsv(&cur, token);
     for (size_t i = 0; i < dec->n && !bytes; i++) {
         const pgd_decoder_stage *const s = &dec->stage[i];
@@ -429,14 +430,16 @@ void pgd_decoder_middle(const pgd_decoder *dec, pgd_sv token, pgd_buf *out) {
             bytes = true;
         } else if (s->fused && s->kind == PGD_DECODE_STRIP) {
             continue; /* acts on the ends of the text only */
-        } else if (map_token(&d, s, 1, false, pgd_buf_sv(&cur), &next) != PGD_OK) {
-            break;
+        } else {
+            st = map_token(&d, s, 1, false, pgd_buf_sv(&cur), &next);
         }
+        if (st != PGD_OK || cur.failed || next.failed) break;
         const pgd_buf t = cur;
         cur = next;
         next = t;
     }
     pgd_buf_putsv(out, pgd_buf_sv(&cur));
+    if (cur.failed || next.failed || st == PGD_E_NOMEM) out->failed = true;
     pgd_buf_fini(&cur);
     pgd_buf_fini(&next);
     pgd_decoding_fini(&d);

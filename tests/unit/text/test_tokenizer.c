@@ -237,6 +237,29 @@ static void every_failing_allocation_is_reported_and_leaks_nothing(void **state)
     pgd_buf_fini(&text);
 }
 
+static void bytes_of_a_token_are_whole_or_marked_as_failed(void **state) {
+    (void)state;
+    pgd_tokenizer *tok = tok_make(RICH);
+    const uint32_t n_ids = pgd_tokenizer_vocab_size(tok);
+    assert_true(n_ids > 0);
+    for (uint32_t id = 0; id < n_ids; id++) {
+        pgd_buf want = {0};
+        pgd_tokenizer_token_bytes(tok, (int32_t)id, &want);
+        bool fired = true;
+        for (int64_t n = 0; fired; n++) {
+            pgd_buf out = {0};
+            pgd_mem_fail_after(n);
+            pgd_tokenizer_token_bytes(tok, (int32_t)id, &out);
+            fired = pgd_mem_fail_after(-1);
+            if (!fired) assert_false(out.failed);
+            if (!out.failed) assert_true(pgd_sv_eq(pgd_buf_sv(&out), pgd_buf_sv(&want)));
+            pgd_buf_fini(&out);
+        }
+        pgd_buf_fini(&want);
+    }
+    pgd_tokenizer_destroy(&tok);
+}
+
 typedef struct reader {
     const pgd_tokenizer *tok;
     pgd_sv text;
@@ -287,6 +310,7 @@ int main(void) {
         cmocka_unit_test(damaged_files_are_refused_with_the_json_path),
         cmocka_unit_test(threads_share_one_tokenizer),
         cmocka_unit_test(every_failing_allocation_is_reported_and_leaks_nothing),
+        cmocka_unit_test(bytes_of_a_token_are_whole_or_marked_as_failed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
