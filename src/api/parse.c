@@ -57,6 +57,11 @@ void api_pieces_fini(api_pieces *p) {
 
 /* ---- what machines use ---- */
 
+void parse_hold(api_parser *p, pgd_buf *b, char c) {
+    pgd_buf_putc(b, c);
+    if (b->failed) p->out->bytes.failed = true; /* at once: b may be cleared with this very byte */
+}
+
 void parse_emit(api_parser *p, api_piece_kind kind, const char *s, size_t n) {
     if (n || !joins(kind)) api_pieces_add(p->out, kind, (pgd_sv){s, n}, p->pos - p->held.n);
 }
@@ -162,7 +167,7 @@ static void put_text(api_parser *p, char c) {
     p->skip_newlines = false;
     const char between = p->f.tools ? p->f.tools->between : '\0';
     if ((parse_white(c) && (!p->started || p->after_call)) || (p->after_call && between == c)) {
-        pgd_buf_putc(&p->space, c);
+        parse_hold(p, &p->space, c);
         return;
     }
     flush_space(p, API_TEXT);
@@ -174,7 +179,7 @@ static void put_text(api_parser *p, char c) {
 static void put_reasoning(api_parser *p, char c) {
     if (c == '\n') {
         p->line_start = true;
-        if (!p->skip_newlines) pgd_buf_putc(&p->space, c);
+        if (!p->skip_newlines) parse_hold(p, &p->space, c);
         return;
     }
     p->skip_newlines = false;
@@ -262,7 +267,7 @@ static bool try_think(api_parser *p) {
 }
 
 static void text_byte(api_parser *p, char c) {
-    pgd_buf_putc(&p->held, c);
+    parse_hold(p, &p->held, c);
     while (p->held.n) {
         if (try_tools(p, false)) return;
         if (try_think(p)) return;
@@ -277,7 +282,7 @@ static void text_byte(api_parser *p, char c) {
 }
 
 static void think_byte(api_parser *p, char c) {
-    pgd_buf_putc(&p->held, c);
+    parse_hold(p, &p->held, c);
     while (p->held.n) {
         const int r = against(p, p->f.think->close);
         if (r < 0) return;
@@ -327,7 +332,7 @@ static void body_failed(api_parser *p, char c) {
 }
 
 static void body_byte(api_parser *p, char c) {
-    if (!p->begun) pgd_buf_putc(&p->held, c);
+    if (!p->begun) parse_hold(p, &p->held, c);
     switch (body_step(p, c)) {
     case STEP_MORE:
         return;
@@ -352,7 +357,7 @@ static void body_byte(api_parser *p, char c) {
 }
 
 static void verbatim_byte(api_parser *p, char c) {
-    pgd_buf_putc(&p->held, c);
+    parse_hold(p, &p->held, c);
     while (p->held.n) {
         const int r = parse_match(pgd_buf_sv(&p->held), p->f.tools->close,
                                   sizeof p->f.tools->close / sizeof p->f.tools->close[0]);

@@ -174,13 +174,13 @@ static step start_byte(api_parser *p, char c) {
     if (c != '<' || m->in_array) return STEP_FAIL;
     m->state = C_XML_START;
     pgd_buf_clear(&p->word);
-    pgd_buf_putc(&p->word, c);
+    parse_hold(p, &p->word, c);
     return STEP_MORE;
 }
 
 static step xml_start_byte(api_parser *p, char c) {
     static const char *const open[] = {"<function="};
-    pgd_buf_putc(&p->word, c);
+    parse_hold(p, &p->word, c);
     const int r = parse_match(pgd_buf_sv(&p->word), open, 1);
     if (r == -2) return STEP_FAIL;
     if (r == -1) return STEP_MORE;

@@ -113,7 +113,7 @@ static void put_message(api_parser *p, char c) {
 }
 
 void harmony_byte(api_parser *p, char c) {
-    pgd_buf_putc(&p->held, c);
+    parse_hold(p, &p->held, c);
     while (p->held.n) {
         const int r = parse_match(pgd_buf_sv(&p->held), marks, N_MARKS);
         if (r == -1) return;
@@ -132,7 +132,7 @@ void harmony_byte(api_parser *p, char c) {
             put_message(p, first);
             continue;
         }
-        pgd_buf_putc(&p->word, first);
+        parse_hold(p, &p->word, first);
         if (!plausible(p)) recover(p);
     }
 }

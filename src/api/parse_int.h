@@ -169,6 +169,8 @@ struct api_parser {
 };
 
 /* parse.c */
+/* Append c to b, a buffer of the parser, and report it where that fails. */
+void parse_hold(api_parser *p, pgd_buf *b, char c);
 void parse_emit(api_parser *p, api_piece_kind kind, const char *s, size_t n);
 /* The candidate is a call: its name is known. False: the name cannot be, it is no call. */
 bool parse_begin_call(api_parser *p);

@@ -66,7 +66,7 @@ static step name_byte(api_parser *p, char c) {
         const step s = take_name(p, 0);
         return s == STEP_FAIL ? s : open_args(p, c);
     }
-    pgd_buf_putc(&p->word, c);
+    parse_hold(p, &p->word, c);
     if (p->word.n > MAX_HEAD) return STEP_FAIL;
     const char *const *const sep = p->f.tools->sep;
     for (int i = 0; i < 2 && sep[i]; i++)
@@ -78,7 +78,7 @@ static step name_byte(api_parser *p, char c) {
 static step second_name_byte(api_parser *p, char c) {
     if (c == '{' && !p->word.n) return open_args(p, c); /* a tool that is named "function" */
     if (c != '\n') {
-        pgd_buf_putc(&p->word, c);
+        parse_hold(p, &p->word, c);
         return p->word.n > API_MAX_NAME ? STEP_FAIL : STEP_MORE;
     }
     if (!set(p->name, &p->name_len, API_MAX_NAME, parse_trimmed(pgd_buf_sv(&p->word))))
@@ -93,13 +93,13 @@ static step args_start_byte(api_parser *p, char c) {
     if (c != '`') return open_args(p, c);
     p->m.named.state = N_FENCE;
     pgd_buf_clear(&p->word);
-    pgd_buf_putc(&p->word, c);
+    parse_hold(p, &p->word, c);
     return STEP_MORE;
 }
 
 static step fence_byte(api_parser *p, char c) {
     static const char *const fence[] = {"```json\n"};
-    pgd_buf_putc(&p->word, c);
+    parse_hold(p, &p->word, c);
     const int r = parse_match(pgd_buf_sv(&p->word), fence, 1);
     if (r == 0) p->m.named.state = N_ARGS_START;
     return r == -2 ? STEP_FAIL : STEP_MORE;

@@ -44,7 +44,7 @@ static step begin(api_parser *p) {
 static step name_byte(api_parser *p, char c) {
     if (parse_white(c) && !p->word.n) return STEP_MORE;
     if (word_char(c)) {
-        pgd_buf_putc(&p->word, c);
+        parse_hold(p, &p->word, c);
         return p->word.n > API_MAX_NAME ? STEP_FAIL : STEP_MORE;
     }
     if (c != '(' || !p->word.n) return STEP_FAIL;
@@ -69,7 +69,7 @@ static step key_byte(api_parser *p, char c) {
     if (parse_white(c)) return STEP_MORE;
     if (c == ')' && !p->word.n) return end_call(p);
     if (word_char(c)) {
-        pgd_buf_putc(&p->word, c);
+        parse_hold(p, &p->word, c);
         return p->word.n > API_MAX_NAME ? broken(p) : STEP_MORE;
     }
     if (c != '=' || !p->word.n) return broken(p);
@@ -119,7 +119,7 @@ static step value_byte(api_parser *p, char c) {
     if (c == '{' || c == '[' || c == '(') return open_bracket(p, c);
     if (!word_char(c)) return broken(p);
     m->state = P_WORD;
-    pgd_buf_putc(&p->word, c);
+    parse_hold(p, &p->word, c);
     return STEP_MORE;
 }
 
@@ -167,7 +167,7 @@ static step word_byte(api_parser *p, char c) {
     static const char *const names[][2] = {{"True", "true"}, {"False", "false"}, {"None", "null"},
                                            {"true", "true"}, {"false", "false"}, {"null", "null"}};
     if (word_char(c)) {
-        pgd_buf_putc(&p->word, c);
+        parse_hold(p, &p->word, c);
         return p->word.n > API_MAX_NAME ? broken(p) : STEP_MORE;
     }
     const pgd_sv word = pgd_buf_sv(&p->word);
@@ -187,7 +187,7 @@ static step after_call_byte(api_parser *p, char c) {
     if (parse_white(c)) return STEP_MORE;
     if (c == ']') return STEP_DONE;
     if (c != ',') {
-        pgd_buf_putc(&p->held, c);
+        parse_hold(p, &p->held, c);
         return STEP_FAIL;
     }
     p->m.python.state = P_NAME;

@@ -42,7 +42,7 @@ static step name_byte(api_parser *p, char c) {
     const xml_form *const f = p->f.tools->xml;
     /* a name that a tag ends */
     const bool tag = c == '<' && !f->head_end;
-    if (!tag) pgd_buf_putc(&p->word, c);
+    if (!tag) parse_hold(p, &p->word, c);
     if (!tag && !word_ended(p, f->name_end))
         return p->word.n > API_MAX_NAME ? STEP_FAIL : STEP_MORE;
     const pgd_sv name = parse_trimmed(pgd_buf_sv(&p->word));
@@ -56,7 +56,7 @@ static step name_byte(api_parser *p, char c) {
 }
 
 static step head_byte(api_parser *p, char c) {
-    pgd_buf_putc(&p->word, c);
+    parse_hold(p, &p->word, c);
     if (!word_ended(p, p->f.tools->xml->head_end))
         return p->word.n > MAX_HEAD ? broken(p) : STEP_MORE;
     pgd_buf_clear(&p->word);
@@ -68,7 +68,7 @@ static step between_byte(api_parser *p, char c) {
     const xml_form *const f = p->f.tools->xml;
     const char *const tags[] = {f->param, f->close[0], f->close[1]};
     if (!p->word.n && parse_white(c)) return STEP_MORE;
-    pgd_buf_putc(&p->word, c);
+    parse_hold(p, &p->word, c);
     const int r = parse_match(pgd_buf_sv(&p->word), tags, 3);
     if (r == -2) return broken(p);
     if (r == -1) return STEP_MORE;
@@ -102,7 +102,7 @@ static void open_value(api_parser *p) {
 
 static step key_byte(api_parser *p, char c) {
     const xml_form *const f = p->f.tools->xml;
-    pgd_buf_putc(&p->word, c);
+    parse_hold(p, &p->word, c);
     if (!word_ended(p, f->key_end)) return p->word.n > MAX_HEAD ? broken(p) : STEP_MORE;
     const pgd_sv key = parse_trimmed(pgd_buf_sv(&p->word));
     p->xml.kind = (uint8_t)toolset_param(p->tools, (pgd_sv){p->name, p->name_len}, key);
@@ -118,7 +118,7 @@ static step key_byte(api_parser *p, char c) {
 }
 
 static step value_head_byte(api_parser *p, char c) {
-    pgd_buf_putc(&p->word, c);
+    parse_hold(p, &p->word, c);
     if (!word_ended(p, p->f.tools->xml->value_begin))
         return p->word.n > MAX_HEAD ? broken(p) : STEP_MORE;
     const pgd_sv head = pgd_buf_sv(&p->word);
@@ -167,7 +167,7 @@ static step value_byte(api_parser *p, char c) {
         p->xml.state = X_VALUE;
         if (c == '\n' && f->trim) return STEP_MORE;
     }
-    pgd_buf_putc(&p->word, c);
+    parse_hold(p, &p->word, c);
     while (p->word.n) {
         const int r = parse_match(pgd_buf_sv(&p->word), f->value_end, 2);
         if (r == -1) return STEP_MORE;
