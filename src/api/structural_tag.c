@@ -177,37 +177,33 @@ static pgd_status any_text(st_reader *r, const pgd_json *v, st_follow after,
     return free_tail(r, &marks, after, out);
 }
 
-static pgd_status sequence(st_reader *r, const pgd_json *v, st_follow after,
+/* The formats of `elements`: one after the other (SEQ), of which the last has `after` behind it, or
+ * one of them (ALT), each with `after` behind it. */
+static pgd_status elements(st_reader *r, const pgd_json *v, pgd_grammar_kind kind, st_follow after,
                            pgd_grammar_spec *out) {
     const size_t was = r->path_n;
     const pgd_json *list;
     pgd_grammar_spec *parts;
     size_t i = 0;
     PGD_TRY(api_st_enter_list(r, v, "elements", &list));
-    PGD_TRY(make(r, PGD_GRAMMAR_SEQ, pgd_json_count(list), out, &parts));
+    PGD_TRY(make(r, kind, pgd_json_count(list), out, &parts));
     for (const pgd_json *x = pgd_json_first(list); x; x = pgd_json_next(x), i++) {
         const size_t here = api_st_enter(r, "[%zu]", i);
-        PGD_TRY(read_format(r, x, pgd_json_next(x) ? (st_follow){0} : after, &parts[i]));
+        const bool last = kind == PGD_GRAMMAR_ALT || !pgd_json_next(x);
+        PGD_TRY(read_format(r, x, last ? after : (st_follow){0}, &parts[i]));
         api_st_leave(r, here);
     }
     api_st_leave(r, was);
     return PGD_OK;
 }
 
+static pgd_status sequence(st_reader *r, const pgd_json *v, st_follow after,
+                           pgd_grammar_spec *out) {
+    return elements(r, v, PGD_GRAMMAR_SEQ, after, out);
+}
+
 static pgd_status either(st_reader *r, const pgd_json *v, st_follow after, pgd_grammar_spec *out) {
-    const size_t was = r->path_n;
-    const pgd_json *list;
-    pgd_grammar_spec *parts;
-    size_t i = 0;
-    PGD_TRY(api_st_enter_list(r, v, "elements", &list));
-    PGD_TRY(make(r, PGD_GRAMMAR_ALT, pgd_json_count(list), out, &parts));
-    for (const pgd_json *x = pgd_json_first(list); x; x = pgd_json_next(x), i++) {
-        const size_t here = api_st_enter(r, "[%zu]", i);
-        PGD_TRY(read_format(r, x, after, &parts[i]));
-        api_st_leave(r, here);
-    }
-    api_st_leave(r, was);
-    return PGD_OK;
+    return elements(r, v, PGD_GRAMMAR_ALT, after, out);
 }
 
 /* ---- tags ---- */

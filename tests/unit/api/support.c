@@ -24,6 +24,20 @@ pgd_chat *test_chat(void) {
     return chat;
 }
 
+pgd_vocab *test_byte_vocab(void) {
+    char bytes[256];
+    pgd_sv tokens[257];
+    const uint32_t eos = 256;
+    pgd_vocab *v = NULL;
+    for (size_t i = 0; i < eos; i++) {
+        bytes[i] = (char)i;
+        tokens[i] = (pgd_sv){&bytes[i], 1};
+    }
+    tokens[eos] = PGD_SV("");
+    assert_int_equal(pgd_vocab_create(&v, tokens, eos + 1, &eos, 1, NULL), PGD_OK);
+    return v;
+}
+
 pgd_json_doc *test_json(const char *text, size_t n) {
     pgd_json_doc *doc = NULL;
     pgd_error err = {0};

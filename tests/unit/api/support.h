@@ -4,11 +4,14 @@
 #define TESTS_API_SUPPORT_H
 
 #include "pagoda/chat.h"
+#include "pagoda/grammar.h"
 #include "pagoda/json.h"
 #include "pagoda/tokenizer.h"
 
 pgd_tokenizer *test_tokenizer(void);
 pgd_chat *test_chat(void);
+/* A token for each byte, its id, and the end token 256. The caller destroys it. */
+pgd_vocab *test_byte_vocab(void);
 
 /* Parse text; the caller frees with pgd_json_free. */
 pgd_json_doc *test_json(const char *text, size_t n);

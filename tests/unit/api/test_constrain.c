@@ -21,15 +21,7 @@ static pgd_arena *arena;
 
 static int setup(void **state) {
     (void)state;
-    static char bytes[256];
-    pgd_sv tokens[N_TOKENS];
-    const uint32_t eos = EOS;
-    for (size_t i = 0; i < 256; i++) {
-        bytes[i] = (char)i;
-        tokens[i] = (pgd_sv){&bytes[i], 1};
-    }
-    tokens[EOS] = PGD_SV("");
-    assert_int_equal(pgd_vocab_create(&vocab, tokens, N_TOKENS, &eos, 1, NULL), PGD_OK);
+    vocab = test_byte_vocab();
     assert_int_equal(pgd_arena_create(&arena, 0), PGD_OK);
     return 0;
 }
