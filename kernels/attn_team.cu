@@ -212,8 +212,7 @@ template <typename T, int D, int NT> struct Team {
             ring.release(slot, 1);
         }
     }
-    /* A chunk of a sequence that has several is done: merge it into what came before in registers
-     * (`whole`), or write it down and, in the CTA that completes the sequence, merge all. */
+    /* A chunk of an item that holds them all is done: merge it into what came before. */
     __device__ __forceinline__ void join(AttnState (&merged)[NT][2], float (&om)[kMine][NT][4]) {
 #pragma unroll
         for (int nt = 0; nt < NT; nt++)
@@ -227,6 +226,7 @@ template <typename T, int D, int NT> struct Team {
                 }
             }
     }
+    /* A chunk of a split sequence is done: write it down, and merge all where it is the last. */
     __device__ __forceinline__ void hand_in(const Work &w) {
         write_partial<T, D, NT, kMine>(p, w, warp * kMine, state, o);
         __threadfence();

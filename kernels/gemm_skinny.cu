@@ -35,7 +35,7 @@ template <typename T, int kTiles, typename R> struct Math {
     const R &ring;
     const uint32_t mine; /* offset of this lane's bytes of a slot's first fragment */
     uint32_t rows[4];    /* offsets of what this lane's ldmatrix of each step of a box reads */
-    typename R::WeightCursor w; /* the slots in use */
+    typename R::WeightCursor w; /* the slots in use; a CTA has one tile, so both go round */
     Cursor<R::kTokenStages> t;
     float d[kTiles][4] = {};
 

@@ -29,7 +29,7 @@ static void clean(char *line) {
     }
 }
 
-void pgd_report_add(pgd_report *r, pgd_verdict verdict, const char *topic, const char *todo,
+void pgd_report_add(pgd_report *r, pgd_verdict verdict, const char *topic, const char *advice,
                     const char *fmt, ...) {
     char line[LINE_BYTES];
     va_list args;
@@ -39,7 +39,7 @@ void pgd_report_add(pgd_report *r, pgd_verdict verdict, const char *topic, const
     va_end(args);
     clean(line);
     pgd_finding *f = &r->finding[r->n++];
-    *f = (pgd_finding){.verdict = verdict, .topic = topic, .todo = todo};
+    *f = (pgd_finding){.verdict = verdict, .topic = topic, .advice = advice};
     pgd_buf_puts(&f->text, line);
     r->n_failed += verdict == PGD_VERDICT_FAIL;
 }
@@ -49,7 +49,7 @@ void pgd_report_text(const pgd_report *r, pgd_buf *out) {
         const pgd_finding *f = &r->finding[i];
         pgd_buf_putf(out, "%-5s %-*s %s\n", names[f->verdict], TOPIC_WIDTH, f->topic,
                      f->text.p != NULL ? f->text.p : "");
-        if (f->todo != NULL) pgd_buf_putf(out, "%*s-> %s\n", 7 + TOPIC_WIDTH, "", f->todo);
+        if (f->advice != NULL) pgd_buf_putf(out, "%*s-> %s\n", 7 + TOPIC_WIDTH, "", f->advice);
     }
     if (r->n_failed == 0)
         pgd_buf_puts(out, "\nNothing stands in the way.\n");
@@ -77,8 +77,8 @@ void pgd_report_json(const pgd_report *r, pgd_buf *out) {
         pgd_jsonw_cstr(&w, f->topic);
         pgd_jsonw_key(&w, "text");
         pgd_jsonw_str(&w, pgd_buf_sv(&f->text));
-        pgd_jsonw_key(&w, "todo");
-        pgd_jsonw_cstr(&w, f->todo);
+        pgd_jsonw_key(&w, "advice");
+        pgd_jsonw_cstr(&w, f->advice);
         pgd_jsonw_end_obj(&w);
     }
     pgd_jsonw_end_arr(&w);

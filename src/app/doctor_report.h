@@ -16,9 +16,9 @@ typedef enum pgd_verdict {
 
 typedef struct pgd_finding {
     pgd_verdict verdict;
-    const char *topic; /* static */
-    const char *todo;  /* static, what to do; NULL: nothing, or the text says it */
-    pgd_buf text;      /* one line */
+    const char *topic;  /* static */
+    const char *advice; /* static, what to do; NULL: nothing, or the text says it */
+    pgd_buf text;       /* one line */
 } pgd_finding;
 
 enum { PGD_FINDINGS_MAX = 32 };
@@ -31,14 +31,14 @@ typedef struct pgd_report {
     pgd_exec_info plan;
 } pgd_report;
 
-/* Add a line; topic and todo are borrowed for good. Line breaks in the text become blanks, so that
- * whatever a file name or an error holds, a finding stays one line. More than PGD_FINDINGS_MAX is a
- * bug. */
-void pgd_report_add(pgd_report *r, pgd_verdict verdict, const char *topic, const char *todo,
+/* Add a line; topic and advice are borrowed for good. Line breaks in the text become blanks, so
+ * that whatever a file name or an error holds, a finding stays one line. More than PGD_FINDINGS_MAX
+ * is a bug. */
+void pgd_report_add(pgd_report *r, pgd_verdict verdict, const char *topic, const char *advice,
                     const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 /* For people: a line a finding, and a verdict at the end. */
 void pgd_report_text(const pgd_report *r, pgd_buf *out);
-/* {"version", "ok", "checks": [{"verdict", "topic", "text", "todo"}], "memory_plan"}. */
+/* {"version", "ok", "checks": [{"verdict", "topic", "text", "advice"}], "memory_plan"}. */
 void pgd_report_json(const pgd_report *r, pgd_buf *out);
 /* 0 without a FAIL, else 1. */
 int pgd_report_exit_code(const pgd_report *r);

@@ -23,8 +23,8 @@ static bool is(const char *value, const char *name) {
     return strcmp(value, name) == 0;
 }
 
-static void fail(patient *p, const char *topic, const char *todo, const pgd_error *err) {
-    pgd_report_add(p->r, PGD_VERDICT_FAIL, topic, todo, "%s", err->msg);
+static void fail(patient *p, const char *topic, const char *advice, const pgd_error *err) {
+    pgd_report_add(p->r, PGD_VERDICT_FAIL, topic, advice, "%s", err->msg);
 }
 
 /* --- devices -------------------------------------------------------------------------------- */

@@ -99,7 +99,7 @@ class GoodModel(unittest.TestCase):
     def test_a_default_context_that_is_cut_is_noted(self):
         r = doctor(MODEL, "--device", "cpu", "--kv-cache-memory-bytes", "8M", expect=0)
         self.assertEqual(r.verdict("memory plan"), "note")
-        self.assertIn("--kv-cache-memory-bytes", r.of("memory plan")[0]["todo"])
+        self.assertIn("--kv-cache-memory-bytes", r.of("memory plan")[0]["advice"])
 
     def test_without_a_model_only_the_machine_is_looked_at(self):
         r = doctor(expect=0)
@@ -222,7 +222,7 @@ class WrongFlags(unittest.TestCase):
             self.assertEqual(r.failed(), ["server"])
             self.assertIn(f"port {port}", r.text("server"))
             self.assertIn("in use", r.text("server"))
-            self.assertIn("--port", r.of("server")[0]["todo"])
+            self.assertIn("--port", r.of("server")[0]["advice"])
 
     def test_a_port_that_a_server_of_ours_holds_and_its_admin_socket(self):
         with tempfile.TemporaryDirectory() as folder:

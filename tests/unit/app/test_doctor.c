@@ -136,7 +136,7 @@ static void json_holds_the_checks_and_the_plan_in_bytes(void **state) {
     const pgd_json *check = pgd_json_first(pgd_json_get(root, "checks"));
     assert_true(pgd_json_as_str(pgd_json_get(check, "verdict"), &text));
     assert_true(pgd_sv_eq(text, PGD_SV("fail")));
-    assert_true(pgd_json_as_str(pgd_json_get(check, "todo"), &text));
+    assert_true(pgd_json_as_str(pgd_json_get(check, "advice"), &text));
     assert_true(pgd_sv_eq(text, PGD_SV("another --port")));
     assert_null(pgd_json_next(check));
     assert_int_equal(number(plan, "weight_bytes"), 15ULL << 30);
