@@ -18,9 +18,8 @@ static const char help[] =
     "Without MODEL only the machine is looked at.\n\n"
     "  pagoda doctor configs/models/pagoda-tiny\n"
     "  pagoda doctor /models/llama --device cuda --max-model-len 32768 --port 8000\n\n"
-    "Each line is ok, note (serve starts all the same) or FAIL. Exit status: 0 without a FAIL, "
-    "else "
-    "1.\n\n"
+    "Each line is ok, note (serve starts all the same) or FAIL. Exit status: 0 without a FAIL,\n"
+    "else 1.\n\n"
     "  --json       print one JSON object: checks, and the memory plan in bytes\n"
     "  --help       this text; pagoda serve --help lists the other flags\n";
 

@@ -123,10 +123,19 @@ static void start(void) {
 
 /* ---- the request ---- */
 
-static void put_options(const uint8_t *head, bool chat, pgd_buf *b) {
+/* Responses tell the logprobs of text alone. Which tokens these are is found from the length of a
+ * piece, and pieces of text on both sides of a marker may come as one: then a stream and a plain
+ * answer can tell others. Until that is mended, they are asked for there only without markers. */
+static bool tells_logprobs(pgd_route route, const uint8_t *head) {
+    const bool marked = head[3] % (COUNT_TOOLS * COUNT_THINK) != 0;
+    return head[1] & A_LOGPROBS && !(route == PGD_ROUTE_RESPONSES && marked);
+}
+
+static void put_options(pgd_route route, const uint8_t *head, pgd_buf *b) {
     const uint8_t a = head[1], o = head[2], s = head[4];
-    if (a & A_LOGPROBS && !chat) pgd_buf_putf(b, ",\"logprobs\":%d", a & A_TOPS ? 2 : 0);
-    if (a & A_LOGPROBS && chat)
+    const bool chat = api_is_chat(route), lp = tells_logprobs(route, head);
+    if (lp && !chat) pgd_buf_putf(b, ",\"logprobs\":%d", a & A_TOPS ? 2 : 0);
+    if (lp && chat)
         pgd_buf_putf(b,
                      ",\"logprobs\":true,\"top_logprobs\":%d,"
                      "\"include\":[\"message.output_text.logprobs\"]",
@@ -178,7 +187,7 @@ static void put_body(pgd_route route, const uint8_t *head, bool stream, pgd_buf 
     else
         pgd_buf_putf(b, ",\"max_tokens\":%d,\"prompt\":%s", head[5] & 2 ? 0 : max_tokens,
                      head[5] & 4 ? "[\"q \\u00e9\",\"p\"]" : "[65,195,169,256]");
-    put_options(head, chat, b);
+    put_options(route, head, b);
     put_stops(head[4], anthropic ? "stop_sequences" : "stop", b);
     if (route == PGD_ROUTE_CHAT || !chat) pgd_buf_putf(b, ",\"n\":%d", (head[2] & B_N) + 1);
     if (stream && head[1] & A_USAGE)
