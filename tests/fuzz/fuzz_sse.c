@@ -123,12 +123,12 @@ static void start(void) {
 
 /* ---- the request ---- */
 
-/* Responses tell the logprobs of text alone. Which tokens these are is found from the length of a
- * piece, and pieces of text on both sides of a marker may come as one: then a stream and a plain
- * answer can tell others. Until that is mended, they are asked for there only without markers. */
+/* Not asked of responses, which tell the logprobs of text alone: which tokens these are is found
+ * from the lengths of pieces, and beside a marker, or a character that a stop string cuts off from
+ * its bytes, that depends on how the text comes. A defect (docs/api.md), and to be asked once
+ * mended. */
 static bool tells_logprobs(pgd_route route, const uint8_t *head) {
-    const bool marked = head[3] % (COUNT_TOOLS * COUNT_THINK) != 0;
-    return head[1] & A_LOGPROBS && !(route == PGD_ROUTE_RESPONSES && marked);
+    return head[1] & A_LOGPROBS && route != PGD_ROUTE_RESPONSES;
 }
 
 static void put_options(pgd_route route, const uint8_t *head, pgd_buf *b) {
@@ -256,40 +256,40 @@ static void log_token(run *r, int32_t id) {
     r->last = id;
 }
 
-static void end_request(run *r, pgd_request *q, pgd_finish finish) {
-    bool any = false;
+static bool has_ended(const pgd_request *q) {
     for (uint32_t i = 0; i < q->n_choices; i++)
-        if (atomic_load(&q->out[i].finish) == PGD_FINISH_NONE) {
-            end_log(&q->out[i], finish, -1);
-            any = true;
-        }
-    r->n_errors += any;
+        if (atomic_load(&q->out[i].finish) == PGD_FINISH_NONE) return false;
+    return true;
 }
 
+static void end_request(run *r, pgd_request *q, pgd_finish finish) {
+    for (uint32_t i = 0; i < q->n_choices; i++)
+        if (atomic_load(&q->out[i].finish) == PGD_FINISH_NONE) end_log(&q->out[i], finish, -1);
+    r->n_errors++;
+}
+
+static void cancel_request(run *r, pgd_request *q, pgd_cancel_reason why) {
+    atomic_store(&q->cancel, why);
+    end_request(r, q, PGD_FINISH_CANCELLED);
+}
+
+/* One that has ended stays as it is: what ended it is seen late, or soon, as the pumps come. */
 static void end_by(run *r, uint8_t how) {
     api_choice *const ch = &r->c->g.choices[r->i_choice];
     pgd_request *const q = &ch->rq->r;
     pgd_toklog *const log = &q->out[ch->i_log];
-    switch (how % 5) {
-    case 0:
+    if (how % 5 == 0) {
         log_token(r, EOS);
-        break;
-    case 1:
+    } else if (how % 5 == 1) {
         if (atomic_load(&log->finish) == PGD_FINISH_NONE) end_log(log, PGD_FINISH_LENGTH, -1);
-        break;
-    case 2:
+    } else if (has_ended(q)) {
+        return;
+    } else if (how % 5 == 2) {
         (void)snprintf(q->error, sizeof q->error, "device \"0\"\n\ndata: is gone");
         q->error_code = how & 8 ? PGD_E_LIMIT : PGD_OK;
         end_request(r, q, PGD_FINISH_ERROR);
-        break;
-    case 3:
-        atomic_store(&q->cancel, PGD_CANCEL_DEADLINE);
-        end_request(r, q, PGD_FINISH_CANCELLED);
-        break;
-    default:
-        atomic_store(&q->cancel, PGD_CANCEL_SHUTDOWN);
-        end_request(r, q, PGD_FINISH_CANCELLED);
-        break;
+    } else {
+        cancel_request(r, q, how % 5 == 3 ? PGD_CANCEL_DEADLINE : PGD_CANCEL_SHUTDOWN);
     }
 }
 
