@@ -102,6 +102,7 @@ typedef struct api_choice {
     api_pending *pending;
     size_t n_pending, cap_pending;
     uint64_t last_end;  /* where the raw text of token n_sent - 1 ends */
+    uint64_t text_end;  /* where that of the last TEXT that was sent ends */
     pgd_finish finish;  /* NONE while open */
     int32_t stop_token; /* user's stop token that ended it, or -1 */
     int32_t stop_index; /* stop string that ended it, or -1 */

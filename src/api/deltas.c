@@ -59,6 +59,7 @@ static void send_piece(pgd_call *c, api_choice *ch, const api_piece *piece, pgd_
     while (piece->kind != API_TOOL_END && k < ch->n_pending && ch->pending[k].end <= piece->raw_end)
         k++;
     c->wire->piece(c, ch, piece, bytes, ch->n_sent + k);
+    if (piece->kind == API_TEXT) ch->text_end = piece->raw_end;
     if (!k) return;
     ch->last_end = ch->pending[k - 1].end;
     ch->n_sent += k;
@@ -66,28 +67,26 @@ static void send_piece(pgd_call *c, api_choice *ch, const api_piece *piece, pgd_
     memmove(ch->pending, ch->pending + k, ch->n_pending * sizeof *ch->pending);
 }
 
-/* Send all but the last `hold` bytes, which are TEXT. */
+/* Send all but the last `hold` bytes, which are TEXT, of one piece or of several. */
 static void send_pieces(pgd_call *c, api_choice *ch, size_t hold) {
     api_pieces *const p = &ch->pieces;
-    size_t at = 0;
-    for (size_t i = 0; i < p->n && c->phase == API_RUN; i++) {
+    const size_t to = p->bytes.n - hold;
+    size_t at = 0, i = 0, held = 0;
+    for (; i < p->n && !held && c->phase == API_RUN; i++) {
         api_piece part = p->v[i];
-        if (i + 1 == p->n) {
-            part.len -= hold;
-            part.raw_end -= hold;
-        }
+        held = at + part.len > to ? at + part.len - to : 0;
+        part.len -= held;
+        part.raw_end -= held;
         const bool whole = part.kind == API_TOOL_BEGIN || part.kind == API_TOOL_END;
         if (part.len || whole) send_piece(c, ch, &part, (pgd_sv){p->bytes.p + at, part.len});
         at += part.len;
     }
+    if (held) p->v[--i].len = held;
     pgd_buf_drop_front(&p->bytes, at);
-    ch->scanned_bytes = hold;
+    if (i) memmove(p->v, p->v + i, (p->n - i) * sizeof *p->v);
+    p->n -= i;
+    ch->scanned_bytes = p->bytes.n;
     ch->n_scanned = 0;
-    if (hold) {
-        p->v[0] = p->v[p->n - 1];
-        p->v[0].len = hold;
-    }
-    p->n = hold ? 1 : 0;
 }
 
 static void flush(pgd_call *c, api_choice *ch) {
@@ -137,9 +136,12 @@ static void end_choice(pgd_call *c, api_choice *ch, pgd_finish finish, uint64_t 
     if (c->phase == API_RUN) c->wire->finish(c, ch, ch->n_sent + (uint32_t)ch->n_pending);
 }
 
-/* Piece i is the last, and of its bytes those from `end` on (an offset in all bytes) are gone. */
+/* The bytes from `end` on (an offset in all bytes) are gone; piece i, which ends at `piece_end`, or
+ * one before it is the last. */
 static void end_at(pgd_call *c, api_choice *ch, size_t i, size_t end, size_t piece_end) {
     api_pieces *const p = &ch->pieces;
+    while (piece_end - p->v[i].len > end)
+        piece_end -= p->v[i--].len;
     api_piece *const last = &p->v[i];
     last->len -= piece_end - end;
     last->raw_end -= piece_end - end;

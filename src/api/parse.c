@@ -16,8 +16,13 @@ static bool joins(api_piece_kind kind) {
     return kind == API_TEXT || kind == API_REASONING || kind == API_TOOL_ARGS;
 }
 
+/* Text goes on only where its raw text does: bytes of TEXT and of its raw text are the same. */
+static bool goes_on(const api_piece *last, api_piece_kind kind, size_t n, uint64_t raw_end) {
+    return last->kind == kind && joins(kind) && (kind != API_TEXT || last->raw_end + n == raw_end);
+}
+
 void api_pieces_add(api_pieces *p, api_piece_kind kind, pgd_sv bytes, uint64_t raw_end) {
-    if (p->n && p->v[p->n - 1].kind == kind && joins(kind)) {
+    if (p->n && goes_on(&p->v[p->n - 1], kind, bytes.n, raw_end)) {
         api_piece *const last = &p->v[p->n - 1];
         pgd_buf_putsv(&p->bytes, bytes);
         if (p->bytes.failed) return;
@@ -38,15 +43,6 @@ void api_pieces_add(api_pieces *p, api_piece_kind kind, pgd_sv bytes, uint64_t r
     pgd_buf_putsv(&p->bytes, bytes);
     if (p->bytes.failed) return;
     p->v[p->n++] = (api_piece){.kind = (uint8_t)kind, .len = bytes.n, .raw_end = raw_end};
-}
-
-void api_pieces_drop(api_pieces *p, size_t n) {
-    if (!p->n) return;
-    pgd_buf_drop_front(&p->bytes, n);
-    p->v[0].len -= n;
-    if (p->v[0].len) return;
-    p->n--;
-    memmove(p->v, p->v + 1, p->n * sizeof *p->v);
 }
 
 void api_pieces_fini(api_pieces *p) {
@@ -157,8 +153,9 @@ static char release(api_parser *p) {
     return c;
 }
 
-static void flush_space(api_parser *p, api_piece_kind kind) {
-    parse_emit(p, kind, p->space.p, p->space.n);
+/* The space goes out in front of `n` bytes that were taken off `held`. */
+static void flush_space(api_parser *p, api_piece_kind kind, size_t n) {
+    if (p->space.n) api_pieces_add(p->out, kind, pgd_buf_sv(&p->space), p->pos - p->held.n - n);
     pgd_buf_clear(&p->space);
 }
 
@@ -170,7 +167,7 @@ static void put_text(api_parser *p, char c) {
         parse_hold(p, &p->space, c);
         return;
     }
-    flush_space(p, API_TEXT);
+    flush_space(p, API_TEXT, 1);
     p->started = true;
     p->after_call = false;
     parse_emit(p, API_TEXT, &c, 1);
@@ -183,7 +180,7 @@ static void put_reasoning(api_parser *p, char c) {
         return;
     }
     p->skip_newlines = false;
-    flush_space(p, API_REASONING);
+    flush_space(p, API_REASONING, 1);
     p->line_start = p->line_start && c == ' ';
     parse_emit(p, API_REASONING, &c, 1);
 }
@@ -320,7 +317,7 @@ static void body_failed(api_parser *p, char c) {
     const api_piece_kind kind = p->back == MODE_THINK ? API_REASONING : API_TEXT;
     p->pos--;
     if (raw.n) {
-        flush_space(p, kind);
+        flush_space(p, kind, raw.n);
         parse_emit(p, kind, raw.p, raw.n);
         if (kind == API_TEXT) p->started = true;
         p->after_call = p->skip_newlines = p->line_start = false;
@@ -456,7 +453,7 @@ void api_parser_finish(api_parser *p) {
     const api_piece_kind kind = mode == MODE_THINK ? API_REASONING : API_TEXT;
     pgd_buf rest = p->held;
     p->held = (pgd_buf){0};
-    if (rest.n || !p->after_call) flush_space(p, kind);
+    if (rest.n || !p->after_call) flush_space(p, kind, rest.n);
     parse_emit(p, kind, rest.p, rest.n);
     pgd_buf_fini(&rest);
     p->mode = MODE_TEXT;

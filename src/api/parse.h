@@ -43,10 +43,10 @@ typedef struct api_pieces {
     size_t n, cap;
 } api_pieces;
 
-/* Append; TEXT, REASONING and TOOL_ARGS join the last piece if that is of their kind. */
+/* Append; TEXT, REASONING and TOOL_ARGS join the last piece if that is of their kind, TEXT only
+ * where nothing of the raw text lies between: so a TEXT piece is the raw text
+ * [raw_end - len, raw_end), and pieces do not depend on how the raw text came. */
 void api_pieces_add(api_pieces *p, api_piece_kind kind, pgd_sv bytes, uint64_t raw_end);
-/* Remove the first n bytes of the first piece, and the piece when nothing of it is left. */
-void api_pieces_drop(api_pieces *p, size_t n);
 void api_pieces_fini(api_pieces *p);
 
 typedef struct api_tool_format api_tool_format;

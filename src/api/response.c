@@ -150,8 +150,11 @@ void api_put_response(const pgd_call *c, const char *status, pgd_buf *b) {
     pgd_buf_putsv(b, pgd_buf_sv(&c->response->echo));
     pgd_buf_puts(b, "\"output\":[");
     for (uint32_t i = 0; i < c->items.n; i++) {
+        const api_item *const it = &c->items.v[i];
+        if (it->call_id.failed || it->name.failed)
+            break; /* the last: the response failed with it */
         if (i) pgd_buf_putc(b, ',');
-        api_put_item(c, &c->items.v[i], c->items.v[i].whole ? API_ITEM_WHOLE : API_ITEM_CUT, b);
+        api_put_item(c, it, it->whole ? API_ITEM_WHOLE : API_ITEM_CUT, b);
     }
     pgd_buf_puts(b, "],\"usage\":");
     put_usage(c, b);

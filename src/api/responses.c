@@ -176,17 +176,28 @@ static void close_item(pgd_call *c, api_item *it, bool whole) {
 static const api_item_events events = {
     .open = open_item, .more = more_of_item, .close = close_item};
 
-/* Only the tokens of text are told: those of reasoning, calls and markers have no place in the
- * protocol. */
+/* Only tokens that end in text, raw text (from, until], are told: those of reasoning, calls and
+ * markers have no place in the protocol. */
+static void tell_logprobs(pgd_call *c, api_choice *ch, uint32_t to, uint64_t from, uint64_t until) {
+    if (!c->g.want_logprobs) return;
+    for (uint32_t t = ch->n_sent; t < to; t++) {
+        const uint64_t end = ch->pending[t - ch->n_sent].end;
+        if (end > from && end <= until) api_logprob_chat(c, ch, t);
+    }
+}
+
 static void piece(pgd_call *c, api_choice *ch, const api_piece *v, pgd_sv bytes, uint32_t to) {
-    if (c->g.want_logprobs && v->kind == API_TEXT)
-        for (uint32_t t = ch->n_sent; t < to; t++)
-            if (ch->pending[t - ch->n_sent].end > v->raw_end - bytes.n) api_logprob_chat(c, ch, t);
+    if (v->kind == API_TEXT) tell_logprobs(c, ch, to, v->raw_end - bytes.n, v->raw_end);
     api_items_take(c, &events, v, bytes);
 }
 
+/* A token that a stop string cut where the text sent before ends has only an empty delta left. */
 static void finish(pgd_call *c, api_choice *ch, uint32_t to) {
-    (void)to;
+    api_items *const s = &c->items;
+    tell_logprobs(c, ch, to, 0, ch->text_end);
+    if (ch->lp[0].n && s->open && s->v[s->n - 1].kind == API_TEXT)
+        more_of_item(c, &s->v[s->n - 1], (pgd_sv){0});
+    if (c->phase != API_RUN) return;
     api_items_end(c, &events, ch->finish != PGD_FINISH_LENGTH);
 }
 

@@ -123,17 +123,9 @@ static void start(void) {
 
 /* ---- the request ---- */
 
-/* Not asked of responses, which tell the logprobs of text alone: which tokens these are is found
- * from the lengths of pieces, and beside a marker, or a character that a stop string cuts off from
- * its bytes, that depends on how the text comes. A defect (docs/api.md), and to be asked once
- * mended. */
-static bool tells_logprobs(pgd_route route, const uint8_t *head) {
-    return head[1] & A_LOGPROBS && route != PGD_ROUTE_RESPONSES;
-}
-
 static void put_options(pgd_route route, const uint8_t *head, pgd_buf *b) {
     const uint8_t a = head[1], o = head[2], s = head[4];
-    const bool chat = api_is_chat(route), lp = tells_logprobs(route, head);
+    const bool chat = api_is_chat(route), lp = head[1] & A_LOGPROBS;
     if (lp && !chat) pgd_buf_putf(b, ",\"logprobs\":%d", a & A_TOPS ? 2 : 0);
     if (lp && chat)
         pgd_buf_putf(b,

@@ -92,8 +92,8 @@ static void expect(const char *name, const char *what, pgd_sv got, pgd_sv want) 
                  want.p);
 }
 
-/* Pieces in order, calls well formed: BEGIN, ARGS, END. */
-static void check(const pgd_json *c, const api_pieces *got, uint64_t n_raw) {
+/* Pieces in order, text where it stands in the raw text, calls well formed: BEGIN, ARGS, END. */
+static void check(const pgd_json *c, const api_pieces *got, pgd_sv all) {
     const char *const name = str_of(c, "name").p;
     pgd_buf text = {0}, reasoning = {0}, args = {0};
     const pgd_json *call = pgd_json_first(test_at(c, "calls"));
@@ -102,9 +102,11 @@ static void check(const pgd_json *c, const api_pieces *got, uint64_t n_raw) {
     const char *at = got->bytes.p;
     for (size_t i = 0; i < got->n; at += got->v[i++].len) {
         const api_piece *const v = &got->v[i];
-        if (v->raw_end < raw || v->raw_end > n_raw) fail_msg("%s: raw position", name);
+        if (v->raw_end < raw || v->raw_end > all.n) fail_msg("%s: raw position", name);
         raw = v->raw_end;
         const pgd_sv bytes = {at, v->len};
+        if (v->kind == API_TEXT)
+            expect(name, "raw text", (pgd_sv){all.p + raw - v->len, v->len}, bytes);
         if (v->kind == API_TEXT) pgd_buf_putsv(&text, bytes);
         if (v->kind == API_REASONING) pgd_buf_putsv(&reasoning, bytes);
         if (v->kind == API_TOOL_ARGS) pgd_buf_putsv(&args, bytes);
@@ -141,7 +143,7 @@ static void every_family_is_taken_apart_however_it_is_cut(void **state) {
         const pgd_sv raw = str_of(c, "raw");
         api_pieces one = {0};
         run(&opt, raw, SIZE_MAX, &one);
-        check(c, &one, raw.n);
+        check(c, &one, raw);
         for (size_t at = 0; at <= raw.n; at++) {
             api_pieces two = {0};
             run(&opt, raw, at, &two);
