@@ -112,16 +112,21 @@ __device__ __forceinline__ bool is_typed(const GemmArgs &a) {
            a.finish == Finish::kGeluTyped;
 }
 
-template <typename T, bool kPairs>
-__device__ __forceinline__ void finish_one(const GemmArgs &a, uint32_t column, uint32_t token,
-                                           float v, float up, float residual) {
-    if (column >= a.columns || token >= a.m) return;
+template <typename T>
+__device__ __forceinline__ void store_one(const GemmArgs &a, uint32_t column, uint32_t token,
+                                          float y) {
     const size_t i = (size_t)token * a.ldy + column;
-    const float y = finish_value<kPairs>(a, column, v, up, residual);
     if (is_typed(a))
         static_cast<T *>(a.y)[i] = from_float<T>(y);
     else
         static_cast<float *>(a.y)[i] = y;
+}
+
+template <typename T, bool kPairs>
+__device__ __forceinline__ void finish_one(const GemmArgs &a, uint32_t column, uint32_t token,
+                                           float v, float up, float residual) {
+    if (column >= a.columns || token >= a.m) return;
+    store_one<T>(a, column, token, finish_value<kPairs>(a, column, v, up, residual));
 }
 
 /* Four columns from `column` on, a multiple of 4, go as one vector where y allows it. */
@@ -136,33 +141,43 @@ __device__ __forceinline__ float4 residuals_of(const GemmArgs &a, uint32_t colum
                                              (size_t)token * a.ldy + column);
 }
 
-/* v and up: four values each, in shared memory. */
-template <typename T, bool kPairs>
-__device__ __forceinline__ void finish_four(const GemmArgs &a, uint32_t column, uint32_t token,
-                                            const float *v, const float *up, float4 residual) {
-    const float r[4] = {residual.x, residual.y, residual.z, residual.w};
+template <typename T>
+__device__ __forceinline__ void store_four(const GemmArgs &a, uint32_t column, uint32_t token,
+                                           float4 y) {
     if (!takes_four(a, column)) {
-#pragma unroll 1
+        const float each[4] = {y.x, y.y, y.z, y.w};
         for (int e = 0; e < 4; e++)
-            finish_one<T, kPairs>(a, column + e, token, v[e], up[e],
-                                  residual_of(a, column + e, token));
+            if (column + e < a.columns) store_one<T>(a, column + e, token, each[e]);
         return;
     }
-    float y[4];
-#pragma unroll
-    for (int e = 0; e < 4; e++)
-        y[e] = finish_value<kPairs>(a, column + e, v[e], up[e], r[e]);
     const size_t i = (size_t)token * a.ldy + column;
     if (is_typed(a)) {
-        const T t[4] = {from_float<T>(y[0]), from_float<T>(y[1]), from_float<T>(y[2]),
-                        from_float<T>(y[3])};
+        const T t[4] = {from_float<T>(y.x), from_float<T>(y.y), from_float<T>(y.z),
+                        from_float<T>(y.w)};
         uint2 word;
         memcpy(&word, t, sizeof word);
         *reinterpret_cast<uint2 *>(static_cast<T *>(a.y) + i) = word;
     } else {
-        *reinterpret_cast<float4 *>(static_cast<float *>(a.y) + i) =
-            make_float4(y[0], y[1], y[2], y[3]);
+        *reinterpret_cast<float4 *>(static_cast<float *>(a.y) + i) = y;
     }
+}
+
+/* From accumulators v, without pairs. */
+template <typename T>
+__device__ __forceinline__ void finish_four(const GemmArgs &a, uint32_t column, uint32_t token,
+                                            float4 v, float4 residual) {
+    if (!takes_four(a, column)) {
+        const float each[4] = {v.x, v.y, v.z, v.w};
+        for (int e = 0; e < 4; e++)
+            finish_one<T, false>(a, column + e, token, each[e], 0.0f,
+                                 residual_of(a, column + e, token));
+        return;
+    }
+    store_four<T>(a, column, token,
+                  make_float4(finish_value<false>(a, column, v.x, 0.0f, residual.x),
+                              finish_value<false>(a, column + 1, v.y, 0.0f, residual.y),
+                              finish_value<false>(a, column + 2, v.z, 0.0f, residual.z),
+                              finish_value<false>(a, column + 3, v.w, 0.0f, residual.w)));
 }
 
 /* One lane's share of a 16 x 8 tile of mma: rows g and g + 8 of the panel, tokens token + 2t and

@@ -1,19 +1,21 @@
 /* Op linear for m > 16: wgmma m64nNk16, weights in registers (A), tokens in shared memory (B).
  *
  * A CTA has one or two math warpgroups and two producer warps; warp w owns panel w of the CTA's
- * kPanels (16 rows each) and all kTokens tokens of the tile. A warp takes its A fragments from the
- * ring in one 16-byte load a lane and k16 step; the warpgroup reads B once, where mma.sync would
- * read it once a warp. Where a CTA has fewer panels than warps, the idle ones feed zeros.
+ * kPanels (16 rows each), and panel w + 8 where there are more, and all kTokens tokens of the tile.
+ * A warp takes its A fragments from the ring in one 16-byte load a lane and k16 step; the warpgroup
+ * reads B once, where mma.sync would read it once a warp. Where a CTA has fewer panels than warps,
+ * the idle ones feed zeros.
  *
  * A slot of weights is given back when its last fragment is in registers, a slot of tokens when the
  * wgmma that read it last are complete.
  *
- * Tiles: one warpgroup, 32 to 64 rows x 32 to 128 tokens (gemm_mid.cu); two, 128 rows x 128 or 256
- * tokens, persistent (gemm_large.cu). Clusters that share x by multicast gained nothing at any size
- * (4096x4096 m 64: 18.4 us against 17.5; 128 x 256: within 3 %): what bounds is the time from a
- * slot's release to its refill, not the rate of the L2.
- * Order of tiles for large m: groups of 8 tiles of tokens, within a group tokens before rows, so
- * that the ~132 tiles in flight span about 8 x 16 and both operands come from L2.
+ * Tiles: one warpgroup, 32 to 64 rows x 32 to 128 tokens, and two, 224 rows x 32 or 64 tokens
+ * (gemm_mid.cu); two, 128 rows x 128 or 256 tokens (gemm_large.cu). Those of two are persistent.
+ * Clusters that share x by multicast gained nothing at any size (4096x4096 m 64: 18.4 us
+ * against 17.5; 128 x 256: within 3 %): what bounds is the time from a slot's release to its
+ * refill, not the rate of the L2. Order of tiles for large m: groups of 8 tiles of tokens, within a
+ * group tokens before rows, so that the ~132 tiles in flight span about 8 x 16 and both operands
+ * come from L2.
  *
  * Bytes: 2 n k + 2 m k (ceil(n / rows of a tile) times, from L2) + the output; FLOPs: 2 m n k.
  *
@@ -39,6 +41,10 @@ constexpr uint32_t kTokenGroup = 8; /* tiles of tokens that run side by side */
 template <typename R> constexpr bool is_large() {
     return R::kMathWarps == 8;
 }
+/* Panels of a warp: w, w + kMathWarps, ... */
+template <typename R> constexpr int height_of() {
+    return (R::kPanels + R::kMathWarps - 1) / R::kMathWarps;
+}
 template <typename R> constexpr uint32_t threads_of() {
     return R::kMathWarps * 32 + (is_large<R>() ? 128 : 64);
 }
@@ -52,40 +58,49 @@ constexpr uint32_t common_multiple(uint32_t a, uint32_t b) {
     return m;
 }
 
-/* One warp's part of the main loop, in chunks of 4 steps. When chunk c is issued, c - 1 is at work,
- * so the tensor core never waits for what lies between two chunks; c - 2 is complete and c + 2
- * takes its registers, so no wgmma waits for a load either. A turn of the loop is whole rounds
+/* One warp's part of the main loop, in chunks of 4 steps. With one panel a warp, when chunk c is
+ * issued c - 1 is at work, so the tensor core never waits for what lies between two chunks; c - 2
+ * is complete and c + 2 takes its registers, so no wgmma waits for a load either. With two panels a
+ * chunk is at work long enough to load the next one beside it. A turn of the loop is whole rounds
  * through the slots of tokens, so that descriptors are constants behind a uniform base: built from
  * a slot in a register, each waits until the wgmma before it has begun, 100 cycles, of which 64
  * tokens use 32. */
 template <typename T, typename R> struct Math {
-    static constexpr uint32_t kSets = 4; /* of registers for weights */
+    static constexpr int kHeight = height_of<R>();
+    static constexpr uint32_t kSets = kHeight == 1 ? 4 : 2; /* of registers for weights */
+    static constexpr uint32_t kAhead = kSets / 2;           /* chunks that are loaded early */
+    static constexpr uint32_t kBusy = kSets - kAhead;       /* chunks at work */
     static constexpr uint32_t kTurn = common_multiple(kSets, R::kTokenStages *R::kChunks);
-    using Sums = float[R::kTokens / 2];
+    using Sums = float[kHeight][R::kTokens / 2];
+    using Fragments = uint4[kHeight][4];
 
     const R &ring;
     const uint32_t mine;               /* offset of this lane's bytes of a slot's first fragment */
-    const bool idle;                   /* a warp without a panel */
+    const bool idle;                   /* a warp whose last panel is none */
     typename R::WeightCursor w, w_out; /* to load from, to give back */
     typename R::TokenPhases phases;
 
     __device__ __forceinline__ Math(const R &r)
         : ring(r), mine(threadIdx.x / 32 * R::kPanelBytes + threadIdx.x % 32 * 16),
-          idle(R::kPanels < R::kMathWarps && threadIdx.x / 32 >= R::kPanels) {}
+          idle(threadIdx.x / 32 + (kHeight - 1) * R::kMathWarps >= R::kPanels) {}
 
-    __device__ __forceinline__ uint4 fragment(uint32_t step) const {
-        if (R::kPanels < R::kMathWarps && idle) return make_uint4(0, 0, 0, 0);
-        return load_shared_16(ring.weights(w.slot) + mine + step * kFragmentBytes);
+    /* of the warp's panel h */
+    __device__ __forceinline__ uint4 fragment(int h, uint32_t step) const {
+        if (R::kPanels % R::kMathWarps && h == kHeight - 1 && idle) return make_uint4(0, 0, 0, 0);
+        return load_shared_16(ring.weights(w.slot) + mine + h * R::kMathWarps * R::kPanelBytes +
+                              step * kFragmentBytes);
     }
     /* chunk: within its stage, here and below */
-    __device__ __forceinline__ void load(uint4 (&a)[4], uint32_t chunk) {
+    __device__ __forceinline__ void load(Fragments &a, uint32_t chunk) {
         if (chunk == 0) mbarrier_wait(ring.weights_full(w.slot), w.parity);
 #pragma unroll
-        for (uint32_t s = 0; s < 4; s++)
-            a[s] = fragment(chunk * 4 + s);
+        for (int h = 0; h < kHeight; h++)
+#pragma unroll
+            for (uint32_t s = 0; s < 4; s++)
+                a[h][s] = fragment(h, chunk * 4 + s);
         if (chunk == R::kChunks - 1) w.next();
     }
-    __device__ __forceinline__ void issue(Sums &d, const uint4 (&a)[4], uint32_t slot,
+    __device__ __forceinline__ void issue(Sums &d, const Fragments &a, uint32_t slot,
                                           uint32_t chunk) {
         if (chunk == 0) mbarrier_wait(ring.tokens_full(slot), phases.take(slot));
         const uint64_t b = swizzled_descriptor(ring.base);
@@ -93,7 +108,9 @@ template <typename T, typename R> struct Math {
         wgmma_fence();
 #pragma unroll
         for (uint32_t s = 0; s < 4; s++)
-            Wgmma<T, R::kTokens>::run(d, a[s], descriptor_after(b, at + s * 32));
+#pragma unroll
+            for (int h = 0; h < kHeight; h++)
+                Wgmma<T, R::kTokens>::run(d[h], a[h][s], descriptor_after(b, at + s * 32));
         wgmma_commit();
         /* the registers hold all that the slot of weights did */
         if (chunk == R::kChunks - 1) release_weights();
@@ -105,25 +122,29 @@ template <typename T, typename R> struct Math {
     __device__ __forceinline__ void run(Sums &d, uint32_t steps) {
         const uint32_t chunks = steps / R::kSteps * R::kChunks;
         const auto slot_of = [](uint32_t c) { return c / R::kChunks % R::kTokenStages; };
-        uint4 a[kSets][4];
+        Fragments a[kSets];
 #pragma unroll
-        for (int i = 0; i < R::kTokens / 2; i++)
-            d[i] = 0.0f;
-        if (chunks > 0) load(a[0], 0);
-        if (chunks > 1) load(a[1], 1 % R::kChunks);
+        for (int h = 0; h < kHeight; h++)
+#pragma unroll
+            for (int i = 0; i < R::kTokens / 2; i++)
+                d[h][i] = 0.0f;
+#pragma unroll
+        for (uint32_t i = 0; i < kAhead; i++)
+            if (chunks > i) load(a[i], i % R::kChunks);
         for (uint32_t first = 0; first < chunks; first += kTurn) {
 #pragma unroll
             for (uint32_t i = 0; i < kTurn; i++) {
-                const uint32_t c = first + i, ago = i + kTurn - 2;
+                const uint32_t c = first + i, ago = i + kTurn - kBusy;
                 if (c >= chunks) break;
                 issue(d, a[i % kSets], slot_of(i), i % R::kChunks);
-                wgmma_wait<2>();
-                if (ago % R::kChunks == R::kChunks - 1 && c >= 2) ring.release_tokens(slot_of(ago));
-                if (c + 2 < chunks) load(a[(i + 2) % kSets], (i + 2) % R::kChunks);
+                wgmma_wait<kBusy>();
+                if (ago % R::kChunks == R::kChunks - 1 && c >= kBusy)
+                    ring.release_tokens(slot_of(ago));
+                if (c + kAhead < chunks) load(a[(i + kAhead) % kSets], (i + kAhead) % R::kChunks);
             }
         }
         wgmma_wait<0>();
-        for (uint32_t c = chunks < 2 ? 0 : chunks - 2; c < chunks; c++)
+        for (uint32_t c = chunks < kBusy ? 0 : chunks - kBusy; c < chunks; c++)
             if (c % R::kChunks == R::kChunks - 1) ring.release_tokens(slot_of(c));
         if (steps % R::kSteps) tail(d, steps % R::kSteps, slot_of(chunks));
     }
@@ -133,10 +154,16 @@ template <typename T, typename R> struct Math {
         mbarrier_wait(ring.tokens_full(slot), phases.take(slot));
 #pragma unroll 1
         for (uint32_t s = 0; s < steps; s++) {
-            const uint4 a = fragment(s);
+            uint4 a[kHeight];
+#pragma unroll
+            for (int h = 0; h < kHeight; h++)
+                a[h] = fragment(h, s);
+            const uint64_t b =
+                swizzled_descriptor(ring.tokens(slot) + s / 4 * R::kBoxBytes + s % 4 * 32);
             wgmma_fence();
-            Wgmma<T, R::kTokens>::run(
-                d, a, swizzled_descriptor(ring.tokens(slot) + s / 4 * R::kBoxBytes + s % 4 * 32));
+#pragma unroll
+            for (int h = 0; h < kHeight; h++)
+                Wgmma<T, R::kTokens>::run(d[h], a[h], b);
             wgmma_commit();
             wgmma_wait<0>();
         }
@@ -154,7 +181,9 @@ template <typename T, typename R> struct Math {
 template <typename R, bool kAlone> struct Stage {
     static constexpr uint32_t kRows = (R::kPanels < 4 ? R::kPanels : 4) * kPanelRows;
     static constexpr uint32_t kPitch = kRows + 4; /* tokens 2t apart fall on other banks */
-    static constexpr uint32_t kPass = kAlone ? 64 : R::kTokens, kPasses = R::kTokens / kPass;
+    static constexpr uint32_t kPass = kAlone && R::kTokens > 64 ? 64 : R::kTokens;
+    static constexpr uint32_t kPasses = R::kTokens / kPass;
+    static constexpr int kHeight = height_of<R>();
     static constexpr uint32_t kFloats = kPass * kPitch;
     static constexpr uint32_t kOwnBytes = kAlone ? R::kMathWarps / 4 * kFloats * 4 : 0;
     static_assert(kAlone || (R::kMathWarps == 4 && kFloats * 4 <= R::kBarriersAt),
@@ -172,53 +201,60 @@ template <typename R, bool kAlone> struct Stage {
     __device__ __forceinline__ void prefetch(const GemmArgs &a, uint32_t panel0,
                                              uint32_t token0) const {
         if (a.finish != Finish::kResidual) return;
-        for (uint32_t i = thread; i < R::kTokens * 2; i += 128) {
-            const uint32_t token = token0 + i / 2;
-            const uint32_t column = (panel0 + group * 4) * kPanelRows + i % 2 * 32;
+        for (uint32_t i = thread; i < R::kTokens * 2 * kHeight; i += 128) {
+            const uint32_t token = token0 + i / (2 * kHeight), half = i % (2 * kHeight);
+            const uint32_t column =
+                (panel0 + half / 2 * R::kMathWarps + group * 4) * kPanelRows + half % 2 * 32;
             if (token < a.m && column < a.columns)
                 prefetch_l2(static_cast<const float *>(a.y) + (size_t)token * a.ldy + column);
         }
     }
 
     template <typename T>
-    __device__ __forceinline__ void write(const GemmArgs &a, const float (&d)[R::kTokens / 2],
+    __device__ __forceinline__ void write(const GemmArgs &a,
+                                          const float (&d)[kHeight][R::kTokens / 2],
                                           uint32_t panel0, uint32_t token0) const {
-        pass<T, 0>(a, d, panel0 + group * 4, token0);
-        if constexpr (kPasses > 1) pass<T, 1>(a, d, panel0 + group * 4, token0 + kPass);
-        if constexpr (kPasses > 2) {
-            pass<T, 2>(a, d, panel0 + group * 4, token0 + 2 * kPass);
-            pass<T, 3>(a, d, panel0 + group * 4, token0 + 3 * kPass);
-        }
-        static_assert(kPasses <= 2 || kPasses == 4, "the passes above");
+        passes<T>(a, d[0], panel0, 0, token0);
+        if constexpr (kHeight > 1) passes<T>(a, d[1], panel0, R::kMathWarps, token0);
+        static_assert(kHeight <= 2, "the panels above");
     }
 
   private:
+    /* Panels from `first` of the tile on, this warpgroup's four of them. */
+    template <typename T>
+    __device__ __forceinline__ void passes(const GemmArgs &a, const float (&d)[R::kTokens / 2],
+                                           uint32_t panel0, uint32_t first, uint32_t token0) const {
+        first += group * 4;
+        const uint32_t panels = R::kPanels - first;
+        pass<T, 0>(a, d, panel0 + first, panels, token0);
+        if constexpr (kPasses > 1) pass<T, 1>(a, d, panel0 + first, panels, token0 + kPass);
+        if constexpr (kPasses > 2) {
+            pass<T, 2>(a, d, panel0 + first, panels, token0 + 2 * kPass);
+            pass<T, 3>(a, d, panel0 + first, panels, token0 + 3 * kPass);
+        }
+        static_assert(kPasses <= 2 || kPasses == 4, "the passes above");
+    }
     template <typename T, uint32_t kIndex>
     __device__ __forceinline__ void pass(const GemmArgs &a, const float (&d)[R::kTokens / 2],
-                                         uint32_t panel0, uint32_t token0) const {
+                                         uint32_t panel0, uint32_t panels, uint32_t token0) const {
         if (token0 >= a.m) return;
-        const uint32_t warp = thread / 32, g = thread % 32 / 4, t = thread % 4;
-        named_barrier(1 + group, 128); /* the pass before, or the ring, is read */
-        if (warp * kPanelRows < kRows) {
-            float *const to = tile + 2 * t * kPitch + warp * kPanelRows + g;
-#pragma unroll
-            for (uint32_t i = 0; i < kPass / 2; i++)
-                to[(i / 4 * 8 + i % 2) * kPitch + i / 2 % 2 * 8] = d[kIndex * (kPass / 2) + i];
-        }
-        named_barrier(1 + group, 128);
         if (has_pairs(a))
-            rows<T, true>(a, panel0, token0);
+            pass_of<T, kIndex, true>(a, d, panel0, panels, token0);
         else
-            rows<T, false>(a, panel0, token0);
+            pass_of<T, kIndex, false>(a, d, panel0, panels, token0);
     }
     /* Four columns of one token a thread and turn; a batch's residuals are asked for at once. */
-    template <typename T, bool kPairs>
-    __device__ __forceinline__ void rows(const GemmArgs &a, uint32_t panel0,
-                                         uint32_t token0) const {
-        constexpr uint32_t kUnits = kRows / (kPairs ? 8 : 4);
-        constexpr uint32_t kBatch = kPairs ? 1 : 4;
+    template <typename T, uint32_t kIndex, bool kPairs>
+    __device__ __forceinline__ void pass_of(const GemmArgs &a, const float (&d)[R::kTokens / 2],
+                                            uint32_t panel0, uint32_t panels,
+                                            uint32_t token0) const {
+        constexpr uint32_t kColumns = kPairs ? kRows / 2 : kRows, kWide = kColumns + 4;
+        constexpr uint32_t kUnits = kColumns / 4, kBatch = 4;
         const uint32_t left = a.m - token0, tokens = left < kPass ? left : kPass;
         const uint32_t total = tokens * kUnits, column0 = panel0 * (kPairs ? 8 : kPanelRows);
+        named_barrier(1 + group, 128); /* the pass before, or the ring, is read */
+        put<kIndex, kPairs>(a, d, column0);
+        named_barrier(1 + group, 128);
 #pragma unroll 1
         for (uint32_t first = thread; first < total; first += kBatch * 128) {
             float4 residual[kBatch];
@@ -231,13 +267,34 @@ template <typename R, bool kAlone> struct Stage {
             }
 #pragma unroll
             for (uint32_t b = 0; b < kBatch; b++) {
-                const uint32_t i = first + b * 128, column = i % kUnits * 4;
+                const uint32_t i = first + b * 128, column = i % kUnits * 4, token = i / kUnits;
                 if (i >= total) break;
-                const float *const v = tile + i / kUnits * kPitch +
-                                       (kPairs ? column / 8 * kPanelRows + column % 8 : column);
-                finish_four<T, kPairs>(a, column0 + column, token0 + i / kUnits, v,
-                                       v + (kPairs ? 8 : 0), residual[b]);
+                if (kHeight > 1 && column >= panels * (kPairs ? 8 : kPanelRows)) continue;
+                const float4 v = *reinterpret_cast<const float4 *>(tile + token * kWide + column);
+                if constexpr (kPairs)
+                    store_four<T>(a, column0 + column, token0 + token, v);
+                else
+                    finish_four<T>(a, column0 + column, token0 + token, v, residual[b]);
             }
+        }
+    }
+    /* The warp's accumulators of this pass, pairs joined, as tile[token][column]. */
+    template <uint32_t kIndex, bool kPairs>
+    __device__ __forceinline__ void put(const GemmArgs &a, const float (&d)[R::kTokens / 2],
+                                        uint32_t column0) const {
+        constexpr uint32_t kColumns = kPairs ? kRows / 2 : kRows, kWide = kColumns + 4;
+        const uint32_t warp = thread / 32, g = thread % 32 / 4, t = thread % 4;
+        if (warp * kPanelRows >= kRows) return;
+        const uint32_t column = warp * (kPairs ? 8 : kPanelRows) + g;
+        float *const to = tile + 2 * t * kWide + column;
+        const uint32_t of = column0 + column < a.columns ? column0 + column : a.columns - 1;
+#pragma unroll
+        for (uint32_t i = 0; i < kPass / 2; i++) {
+            const uint32_t from = kIndex * (kPass / 2) + i, token = i / 4 * 8 + i % 2;
+            if constexpr (!kPairs)
+                to[token * kWide + i / 2 % 2 * 8] = d[from];
+            else if (i / 2 % 2 == 0)
+                to[token * kWide] = finish_value<true>(a, of, d[from], d[from + 2], 0.0f);
         }
     }
 };
@@ -277,7 +334,7 @@ __global__ void __launch_bounds__(threads_of<R>(), kResident)
         for (uint32_t i = blockIdx.x; i < count; i += gridDim.x) {
             const uint2 at = tile(i);
             if constexpr (is_large<R>()) stage.prefetch(a, at.x, at.y);
-            float d[R::kTokens / 2];
+            float d[height_of<R>()][R::kTokens / 2];
             math.run(d, a.steps);
             stage.template write<T>(a, d, at.x, at.y);
         }

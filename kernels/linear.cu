@@ -134,12 +134,15 @@ int find(uint32_t tokens, uint32_t panels, uint32_t resident) {
     return -1;
 }
 
-/* 16 < m <= 64: the deep tile with the fewest panels whose grid fits the machine at once. */
+/* 16 < m <= 64: the deep tile with the fewest panels whose grid fits the machine at once; else the
+ * tile with which the busiest SM has the fewer panels to go through. */
 int choose_mid(uint32_t m, uint32_t panels) {
     const uint32_t tokens = m <= 32 ? 32 : 64;
     for (uint32_t p = m <= 32 ? 4 : 2; p <= 4; p++)
         if (ceil_div(panels, p) <= kSms) return find(tokens, p, 1);
-    return find(tokens, 4, 2);
+    const uint32_t small = ceil_div(ceil_div(panels, 4), 2 * kSms) * 2 * 4;
+    const uint32_t tall = ceil_div(ceil_div(panels, 14), kSms) * 14;
+    return tall < small ? find(tokens, 14, 1) : find(tokens, 4, 2);
 }
 
 /* m > 64: the tile whose grid takes the shortest time by this model: rounds of full SMs, each as

@@ -1,6 +1,7 @@
 /* Op linear: packing against a host packer, every kernel of the table against float64 and, bit for
  * bit, against variant 0, on any m, any position of a row, every epilogue; chains of linears in
  * graphs with programmatic dependence against the same launches one by one. */
+#include "cublaslt.cuh"
 #include "linear_case.cuh"
 
 namespace {
@@ -451,14 +452,15 @@ void test_chain(Harness &h, int kernel, uint32_t m, const std::vector<Buffer<T> 
 /* --- bench --- */
 
 /* One line a kernel that suits m; * marks the one that pgd_k_run_linear takes. Fractions count the
- * weights alone. */
-void bench_shape(Harness &h, uint32_t n, uint32_t k, pgd_epilogue epilogue, bool typed,
-                 const std::vector<uint32_t> &ms) {
+ * weights alone. cuBLASLt takes the same bytes for a matrix of its own layout, and writes bf16
+ * without an epilogue. */
+void bench_shape(Harness &h, CublasLt &cublas, uint32_t n, uint32_t k, pgd_epilogue epilogue,
+                 bool typed, const std::vector<uint32_t> &ms) {
     const size_t bytes = pgd_k_packed_bytes(n, k);
     const int copies = (int)(((size_t)256 << 20) / bytes) + 1;
     const uint32_t columns = epilogue == PGD_EPI_SWIGLU ? n / 2 : n;
     const uint32_t rows = *std::max_element(ms.begin(), ms.end());
-    Buffer<unsigned char> w(bytes * copies), y((size_t)rows * columns * (typed ? 2 : 4));
+    Buffer<unsigned char> w(bytes * copies), y((size_t)rows * n * 4);
     Buffer<__nv_bfloat16> x((size_t)rows * k);
     for (int i = 0; i < copies; i++)
         dummy_pack(h, w.get() + i * bytes, n, k, i + 1);
@@ -494,22 +496,32 @@ void bench_shape(Harness &h, uint32_t n, uint32_t k, pgd_epilogue epilogue, bool
             snprintf(shape, sizeof shape, "%ux%u m %u", n, k, m);
             h.report(name, shape, us, m <= 256 ? (double)bytes : 0, m >= 64 ? flops : 0);
         }
+        const double flops = 2.0 * m * n * k;
+        const double us = cublas.best_us(
+            h, m, n, k, x.get(), y.get(),
+            [&](int c) { return w.get() + (size_t)(c % copies) * bytes; }, flops < 4e10 ? 40 : 4);
+        if (us == 0) continue;
+        char shape[64];
+        snprintf(shape, sizeof shape, "%ux%u m %u", n, k, m);
+        h.report(" cuBLASLt, its best", shape, us, m <= 256 ? (double)bytes : 0,
+                 m >= 64 ? flops : 0);
     }
 }
 
 void bench(Harness &h) {
+    CublasLt cublas;
     const std::vector<uint32_t> small = {1, 2, 4, 8, 16, 32, 64};
-    bench_shape(h, 4096, 4096, PGD_EPI_RESIDUAL, false, small);
-    bench_shape(h, 6144, 4096, PGD_EPI_NONE, false, small);
-    bench_shape(h, 4096, 14336, PGD_EPI_RESIDUAL, false, small);
-    bench_shape(h, 28672, 4096, PGD_EPI_SWIGLU, true, small);
-    bench_shape(h, 128256, 4096, PGD_EPI_NONE, false, small);
+    bench_shape(h, cublas, 4096, 4096, PGD_EPI_RESIDUAL, false, small);
+    bench_shape(h, cublas, 6144, 4096, PGD_EPI_NONE, false, small);
+    bench_shape(h, cublas, 4096, 14336, PGD_EPI_RESIDUAL, false, small);
+    bench_shape(h, cublas, 28672, 4096, PGD_EPI_SWIGLU, true, small);
+    bench_shape(h, cublas, 128256, 4096, PGD_EPI_NONE, false, small);
     const std::vector<uint32_t> large = {128, 256, 512, 1024, 2048, 4096, 8192};
-    bench_shape(h, 4096, 4096, PGD_EPI_RESIDUAL, false, large);
-    bench_shape(h, 6144, 4096, PGD_EPI_NONE, false, large);
-    bench_shape(h, 4096, 14336, PGD_EPI_RESIDUAL, false, large);
-    bench_shape(h, 28672, 4096, PGD_EPI_SWIGLU, true, large);
-    bench_shape(h, 128256, 4096, PGD_EPI_NONE, false, {128, 256, 512});
+    bench_shape(h, cublas, 4096, 4096, PGD_EPI_RESIDUAL, false, large);
+    bench_shape(h, cublas, 6144, 4096, PGD_EPI_NONE, false, large);
+    bench_shape(h, cublas, 4096, 14336, PGD_EPI_RESIDUAL, false, large);
+    bench_shape(h, cublas, 28672, 4096, PGD_EPI_SWIGLU, true, large);
+    bench_shape(h, cublas, 128256, 4096, PGD_EPI_NONE, false, {128, 256, 512});
 }
 
 template <typename T> void test_all(Harness &h) {

@@ -79,7 +79,7 @@ THIRD_PARTY = {
     "type_traits": ["kernels/", "tests/kernels/"],
     "vector": ["tests/kernels/"],
     "cuda_fp8.h": ["kernels/"],
-    "cublasLt.h": ["src/device/cuda/"],
+    "cublasLt.h": ["tests/kernels/"],
     "nccl.h": ["src/device/cuda/cuda_comm.c"],
     "cblas.h": ["bench/"],
     "dnnl.h": ["bench/"],
