@@ -20,10 +20,11 @@
  * Bytes: 2 n k + 2 m k (ceil(n / rows of a tile) times, from L2) + the output; FLOPs: 2 m n k.
  *
  * Measured (2026-11-24, test_linear --bench, H200, reads 4.51 TB/s), with the tile that gemm_choose
- * takes, share of reads at m 32 / 64: 4096x4096 0.60 / 0.53, 6144x4096 0.74 / 0.70, 4096x14336 0.80
- * / 0.70, 28672x4096 0.87 / 0.80, 128256x4096 0.93 / 0.87. TFLOP/s at m 256 / 512 / 2048: 4096x4096
- * 387 / 587 / 584, 6144x4096 499 / 515 / 703, 4096x14336 501 / 691 / 740, 28672x4096 619 / 670 /
- * 637; what a size reaches varies by a tenth with the GPU's power and temperature. */
+ * takes, share of reads at m 32 / 64: 4096x4096 0.60 / 0.53, 6144x4096 0.75 / 0.70, 4096x14336 0.80
+ * / 0.70, 28672x4096 0.87 / 0.84, 128256x4096 0.92 / 0.84. TFLOP/s at m 256 / 512 / 2048: 4096x4096
+ * 391 / 586 / 553, 6144x4096 494 / 481 / 584, 4096x14336 471 / 676 / 628, 28672x4096 589 / 679 /
+ * 624, cuBLASLt beside it 1.0 to 1.5 times as fast; what a size reaches varies by a tenth with the
+ * GPU's power and temperature. */
 #ifndef PAGODA_KERNELS_GEMM_WGMMA_CUH
 #define PAGODA_KERNELS_GEMM_WGMMA_CUH
 

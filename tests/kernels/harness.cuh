@@ -193,10 +193,10 @@ class Harness {
     }
     /* One line: bytes read and FLOPs of one call; either may be 0. */
     void report(const char *kernel, const char *shape, double us, double bytes, double flops) {
+        const double ceiling = bytes > 0 ? read_ceiling() : 0; /* the first time it is a line too */
         printf("BENCH %-22s %-34s %10.2f us", kernel, shape, us);
         if (bytes > 0)
-            printf(" %8.1f GB/s %6.3f of reads", bytes / us * 1e-3,
-                   bytes / us * 1e-3 / read_ceiling());
+            printf(" %8.1f GB/s %6.3f of reads", bytes / us * 1e-3, bytes / us * 1e-3 / ceiling);
         if (flops > 0) printf(" %7.1f TFLOP/s", flops / us * 1e-6);
         putchar('\n');
         fflush(stdout);
