@@ -30,7 +30,8 @@ while [ $# -gt 0 ]; do
 done
 [ ${#sections[@]} -gt 0 ] || sections=(tests sanitizer model bench)
 dir=$(cd "$dir" && pwd) || exit 2
-export LD_LIBRARY_PATH=$dir${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+# the toolkit's folder for cuBLASLt, which test_linear --bench has beside our linears
+export LD_LIBRARY_PATH=$dir${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}:/usr/local/cuda/lib64
 tiny=$root/configs/models/pagoda-tiny
 llama=$root/bench/model/llama-3.1-8b
 
