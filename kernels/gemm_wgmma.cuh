@@ -181,17 +181,21 @@ template <typename T, typename R> struct Math {
  * ring fills for the next tile; else at once and in the ring, which is drained for good. */
 template <typename R, bool kAlone> struct Stage {
     static constexpr uint32_t kRows = (R::kPanels < 4 ? R::kPanels : 4) * kPanelRows;
-    static constexpr uint32_t kPitch = kRows + 4; /* tokens 2t apart fall on other banks */
+    /* Of outputs: those of a panel, of the warpgroup's panels, and from token to token in shared
+     * memory, where tokens 2t apart fall on other banks. */
+    static constexpr uint32_t outputs(bool pairs) { return pairs ? kPanelRows / 2 : kPanelRows; }
+    static constexpr uint32_t columns(bool pairs) { return kRows / kPanelRows * outputs(pairs); }
+    static constexpr uint32_t pitch(bool pairs) { return columns(pairs) + 4; }
     static constexpr uint32_t kPass = kAlone && R::kTokens > 64 ? 64 : R::kTokens;
     static constexpr uint32_t kPasses = R::kTokens / kPass;
     static constexpr int kHeight = height_of<R>();
-    static constexpr uint32_t kFloats = kPass * kPitch;
+    static constexpr uint32_t kFloats = kPass * pitch(false);
     static constexpr uint32_t kOwnBytes = kAlone ? R::kMathWarps / 4 * kFloats * 4 : 0;
     static_assert(kAlone || (R::kMathWarps == 4 && kFloats * 4 <= R::kBarriersAt),
                   "one warpgroup's fits in the ring");
 
     const uint32_t group, thread; /* warpgroup, thread of it */
-    float *const tile;            /* [kPass][kPitch] */
+    float *const tile;            /* [kPass][pitch] */
 
     __device__ __forceinline__ Stage(unsigned char *shared)
         : group(threadIdx.x / 128), thread(threadIdx.x % 128),
@@ -249,10 +253,10 @@ template <typename R, bool kAlone> struct Stage {
     __device__ __forceinline__ void pass_of(const GemmArgs &a, const float (&d)[R::kTokens / 2],
                                             uint32_t panel0, uint32_t panels,
                                             uint32_t token0) const {
-        constexpr uint32_t kColumns = kPairs ? kRows / 2 : kRows, kWide = kColumns + 4;
-        constexpr uint32_t kUnits = kColumns / 4, kBatch = 4;
+        constexpr uint32_t kOutputs = outputs(kPairs), kPitch = pitch(kPairs);
+        constexpr uint32_t kUnits = columns(kPairs) / 4, kBatch = 4;
         const uint32_t left = a.m - token0, tokens = left < kPass ? left : kPass;
-        const uint32_t total = tokens * kUnits, column0 = panel0 * (kPairs ? 8 : kPanelRows);
+        const uint32_t total = tokens * kUnits, column0 = panel0 * kOutputs;
         named_barrier(1 + group, 128); /* the pass before, or the ring, is read */
         put<kIndex, kPairs>(a, d, column0);
         named_barrier(1 + group, 128);
@@ -270,8 +274,8 @@ template <typename R, bool kAlone> struct Stage {
             for (uint32_t b = 0; b < kBatch; b++) {
                 const uint32_t i = first + b * 128, column = i % kUnits * 4, token = i / kUnits;
                 if (i >= total) break;
-                if (kHeight > 1 && column >= panels * (kPairs ? 8 : kPanelRows)) continue;
-                const float4 v = *reinterpret_cast<const float4 *>(tile + token * kWide + column);
+                if (kHeight > 1 && column >= panels * kOutputs) continue;
+                const float4 v = *reinterpret_cast<const float4 *>(tile + token * kPitch + column);
                 if constexpr (kPairs)
                     store_four<T>(a, column0 + column, token0 + token, v);
                 else
@@ -283,19 +287,19 @@ template <typename R, bool kAlone> struct Stage {
     template <uint32_t kIndex, bool kPairs>
     __device__ __forceinline__ void put(const GemmArgs &a, const float (&d)[R::kTokens / 2],
                                         uint32_t column0) const {
-        constexpr uint32_t kColumns = kPairs ? kRows / 2 : kRows, kWide = kColumns + 4;
+        constexpr uint32_t kPitch = pitch(kPairs);
         const uint32_t warp = thread / 32, g = thread % 32 / 4, t = thread % 4;
         if (warp * kPanelRows >= kRows) return;
-        const uint32_t column = warp * (kPairs ? 8 : kPanelRows) + g;
-        float *const to = tile + 2 * t * kWide + column;
+        const uint32_t column = warp * outputs(kPairs) + g;
+        float *const to = tile + 2 * t * kPitch + column;
         const uint32_t of = column0 + column < a.columns ? column0 + column : a.columns - 1;
 #pragma unroll
         for (uint32_t i = 0; i < kPass / 2; i++) {
             const uint32_t from = kIndex * (kPass / 2) + i, token = i / 4 * 8 + i % 2;
             if constexpr (!kPairs)
-                to[token * kWide + i / 2 % 2 * 8] = d[from];
+                to[token * kPitch + i / 2 % 2 * 8] = d[from];
             else if (i / 2 % 2 == 0)
-                to[token * kWide] = finish_value<true>(a, of, d[from], d[from + 2], 0.0f);
+                to[token * kPitch] = finish_value<true>(a, of, d[from], d[from + 2], 0.0f);
         }
     }
 };

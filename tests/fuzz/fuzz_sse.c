@@ -123,9 +123,9 @@ static void start(void) {
 
 /* ---- the request ---- */
 
-static void put_options(pgd_route route, const uint8_t *head, pgd_buf *b) {
+static void put_options(const uint8_t *head, bool chat, pgd_buf *b) {
     const uint8_t a = head[1], o = head[2], s = head[4];
-    const bool chat = api_is_chat(route), lp = head[1] & A_LOGPROBS;
+    const bool lp = a & A_LOGPROBS;
     if (lp && !chat) pgd_buf_putf(b, ",\"logprobs\":%d", a & A_TOPS ? 2 : 0);
     if (lp && chat)
         pgd_buf_putf(b,
@@ -179,7 +179,7 @@ static void put_body(pgd_route route, const uint8_t *head, bool stream, pgd_buf 
     else
         pgd_buf_putf(b, ",\"max_tokens\":%d,\"prompt\":%s", head[5] & 2 ? 0 : max_tokens,
                      head[5] & 4 ? "[\"q \\u00e9\",\"p\"]" : "[65,195,169,256]");
-    put_options(route, head, b);
+    put_options(head, chat, b);
     put_stops(head[4], anthropic ? "stop_sequences" : "stop", b);
     if (route == PGD_ROUTE_CHAT || !chat) pgd_buf_putf(b, ",\"n\":%d", (head[2] & B_N) + 1);
     if (stream && head[1] & A_USAGE)

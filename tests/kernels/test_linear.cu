@@ -469,6 +469,14 @@ void bench_shape(Harness &h, CublasLt &cublas, uint32_t n, uint32_t k, pgd_epilo
     h.sync();
     for (const uint32_t m : ms) {
         const int chosen = gemm_choose(m, n);
+        const double flops = 2.0 * m * n * k;
+        const int calls = flops < 4e10 ? 40 : 4;
+        char shape[64];
+        snprintf(shape, sizeof shape, "%ux%u m %u", n, k, m);
+        const auto weights = [&](int c) { return w.get() + (size_t)(c % copies) * bytes; };
+        const auto tell = [&](const char *name, double us) {
+            h.report(name, shape, us, m <= 256 ? (double)bytes : 0, m >= 64 ? flops : 0);
+        };
         for (int i = 1; gemm_kernel(i); i++) {
             const GemmKernel *const g = gemm_kernel(i);
             const uint32_t tile = m <= 8 ? 8 : m <= 16 ? 16 : m <= 32 ? 32 : 64;
@@ -479,35 +487,24 @@ void bench_shape(Harness &h, CublasLt &cublas, uint32_t n, uint32_t k, pgd_epilo
             a.type = PGD_BF16, a.y_type = typed ? PGD_BF16 : PGD_F32, a.epilogue = epilogue;
             a.m = m, a.n = n, a.k = k, a.ldx = k, a.ldy = columns;
             int failed = 0;
-            const double flops = 2.0 * m * n * k;
             const double us = h.time_us(
                 [&](int c) {
-                    a.w = w.get() + (size_t)(c % copies) * bytes;
+                    a.w = weights(c);
                     const int e = gemm_run(i, &a, h.stream);
                     if (e) failed = e;
                 },
-                flops < 4e10 ? 40 : 4, flops < 4e10 ? 9 : 5);
+                calls, flops < 4e10 ? 9 : 5);
             if (failed) {
                 printf("BENCH %s: %s\n", g->name, cudaGetErrorString((cudaError_t)failed));
                 continue;
             }
-            char name[48], shape[64];
+            char name[48];
             snprintf(name, sizeof name, "%c%s", i == chosen ? '*' : ' ', g->name);
-            snprintf(shape, sizeof shape, "%ux%u m %u", n, k, m);
-            h.report(name, shape, us, m <= 256 ? (double)bytes : 0, m >= 64 ? flops : 0);
+            tell(name, us);
         }
-        const double flops = 2.0 * m * n * k;
-        const CublasLtTimes best = cublas.time(
-            h, m, n, k, x.get(), y.get(),
-            [&](int c) { return w.get() + (size_t)(c % copies) * bytes; }, flops < 4e10 ? 40 : 4);
-        char shape[64];
-        snprintf(shape, sizeof shape, "%ux%u m %u", n, k, m);
-        const auto tell = [&](const char *name, double us) {
-            if (us > 0)
-                h.report(name, shape, us, m <= 256 ? (double)bytes : 0, m >= 64 ? flops : 0);
-        };
-        tell(" cuBLASLt", best.any);
-        tell(" cuBLASLt, K not split", best.whole);
+        const CublasLtTimes best = cublas.time(h, m, n, k, x.get(), y.get(), weights, calls);
+        if (best.any > 0) tell(" cuBLASLt", best.any);
+        if (best.whole > 0) tell(" cuBLASLt, K not split", best.whole);
     }
 }
 
